@@ -1,0 +1,104 @@
+"""How long runs will take, and what that is known from.
+
+A run's work is counted in training passes: one image, forward and backward, through one network. Runs of the same
+kind that are done tell how many passes a second this machine makes; without any, the passes' arithmetic is divided by
+a stated, assumed speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from noisewise.runs.config import Prepare, Run
+
+# Multiply-adds of one forward pass at 224 px with the standard stem, 1e9 (torchvision's table of models).
+GMACS = {"resnet18": 1.81, "resnet50": 4.09}
+SMALL_STEM = 15.3  # times as many with the small stem: ResNet-18 has 0.56e9 at 32 px, against 0.0369e9
+ASSUMED_TFLOPS = {"cuda": 20.0, "cpu": 0.04}  # per GPU, per core: assumed, never measured by us
+IMAGES_WHEN_UNKNOWN = 10_000
+
+# Passes per image and epoch: views times networks.
+PASSES = {
+    "simclr": 2,
+    "moco_v2": 2,
+    "barlow_twins": 2,
+    "coteaching": 2,
+    "dividemix": 8,
+    "bigbigan": 6,
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Device-seconds of a set of runs, and where the figure comes from."""
+
+    seconds: float
+    measured: int  # how many of the runs are estimated from done runs of their kind
+    runs: int
+
+    def describe(self, device: str) -> str:
+        """How the estimate was made, in words."""
+        speed = ASSUMED_TFLOPS[device] * 1000
+        unit = "a GPU" if device == "cuda" else "a core"
+        assumed = f"arithmetic at an assumed {speed:,.0f} GFLOP/s {unit}"
+        if self.measured == 0:
+            return f"{assumed}; nothing measured yet"
+        if self.measured == self.runs:
+            return "from the speed of finished runs of the same kind"
+        return f"{self.measured} of {self.runs} runs from finished ones of their kind, the rest from {assumed}"
+
+
+def passes(run: Run, images: int, train_share: float) -> float:
+    """Training passes of a run over a dataset of `images`."""
+    if isinstance(run, Prepare):
+        return 0.0
+    return run.recipe.epochs * images * train_share * PASSES.get(run.method, 1)
+
+
+def kind(run: Run) -> tuple[Any, ...]:
+    """Runs of one kind go at one speed."""
+    return (run.stage, run.method, run.recipe.backbone, run.recipe.stem, run.recipe.resolution)
+
+
+def speeds(results: Iterable[tuple[Run, Mapping[str, Any]]]) -> dict[tuple[Any, ...], float]:
+    """Device-seconds an image and epoch, per kind of run, from the results of done runs."""
+    sums: dict[tuple[Any, ...], list[float]] = {}
+    for run, result in results:
+        work = result.get("epochs", 0) * result.get("train_images", 0)
+        if not isinstance(run, Prepare) and work:
+            sums.setdefault(kind(run), []).append(result["wall_seconds"] / work)
+    return {name: sum(values) / len(values) for name, values in sums.items()}
+
+
+def estimate(
+    runs: Iterable[Run],
+    images: Mapping[str, int | None],
+    measured: Mapping[tuple[Any, ...], float],
+    device: str,
+    cores: int = 1,
+) -> Estimate:
+    """Device-seconds for the runs: of one GPU, or of `cores` CPU cores together."""
+    seconds, count, known = 0.0, 0, 0
+    for run in runs:
+        if isinstance(run, Prepare):
+            continue
+        count += 1
+        total = images.get(run.prepare.dataset) or IMAGES_WHEN_UNKNOWN
+        share = 1 - run.prepare.split.val - run.prepare.split.test
+        if kind(run) in measured:
+            seconds += measured[kind(run)] * run.recipe.epochs * total * share
+            known += 1
+        else:
+            seconds += passes(run, total, share) * _seconds_a_pass(run, device, cores)
+    return Estimate(seconds, known, count)
+
+
+def _seconds_a_pass(run: Run, device: str, cores: int) -> float:
+    """Forward and backward are three forwards; a multiply-add is two operations."""
+    recipe = run.recipe
+    small = recipe.stem == "small" or (recipe.stem == "auto" and recipe.resolution <= 64)
+    gmacs = GMACS.get(recipe.backbone, 2.0) * (recipe.resolution / 224) ** 2 * (SMALL_STEM if small else 1)
+    speed = ASSUMED_TFLOPS[device] * 1e3 * (cores if device == "cpu" else 1)
+    return gmacs * 2 * 3 / speed

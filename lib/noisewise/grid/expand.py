@@ -1,0 +1,187 @@
+"""A grid becomes its runs: every combination once, each with all that it stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from noisewise.errors import UserError
+from noisewise.grid import names
+from noisewise.grid.files import (
+    DatasetFile,
+    GridFile,
+    RecipeFile,
+    load_dataset,
+    load_grid,
+    load_recipe,
+    resolve_recipe,
+)
+from noisewise.runs.config import Finetune, Noise, Prepare, Pretrain, Run, ancestors
+from noisewise.runs.recipe import exists
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid read and expanded.
+
+    runs: every run, parents before children, each key once. finetunes: the runs that the grid asks for.
+    missing: run key -> why this version cannot run it (a method, noise or reader that does not exist yet).
+    images: dataset name -> how many images its file says it has.
+    """
+
+    name: str
+    about: str
+    runs: tuple[Run, ...]
+    finetunes: tuple[Finetune, ...]
+    missing: Mapping[str, str]
+    images: Mapping[str, int | None]
+
+    @property
+    def ready(self) -> list[Run]:
+        """The runs that this version can run, parents before children."""
+        return [run for run in self.runs if run.key not in self.missing]
+
+
+def read_grid(name: str, overrides: Mapping[str, Any] | None = None) -> Grid:
+    """Read a grid by name or path, with command-line overrides (`recipe.…` goes to the recipe), and expand it.
+
+    Raises:
+        UserError: unknown names or keys, wrong types, or a grid that asks for nothing.
+    """
+    overrides = dict(overrides or {})
+    recipe_overrides = overrides.pop("recipe", None)
+    if isinstance(recipe_overrides, str):
+        overrides["recipe"], recipe_overrides = recipe_overrides, None
+    file = load_grid(name, overrides)
+    recipe = load_recipe(file.recipe, recipe_overrides)
+    datasets = [load_dataset(dataset) for dataset in file.datasets]
+    return expand(name.rsplit("/", 1)[-1].removesuffix(".yaml"), file, datasets, recipe)
+
+
+def expand(name: str, file: GridFile, datasets: list[DatasetFile], recipe: Sequence[RecipeFile]) -> Grid:
+    """All runs of a grid; pure, but that a chain may name one more dataset (`simclr@nct`), whose file is read."""
+    where = f"grid '{name}'"
+    _check_not_empty(file, where)
+    library = {dataset.name: dataset for dataset in datasets}
+    if len(library) < len(datasets):
+        raise UserError(f"{where}: two datasets share a name; give each file a name of its own.")
+    builder = Builder(library, recipe)
+    finetunes = [
+        builder.finetune(dataset.name, init, method, noise, seed, seed % file.pretrain_seeds)
+        for dataset in datasets
+        for init in dict.fromkeys(file.init)
+        for method in dict.fromkeys(names.check_finetune(method, where) for method in file.finetune)
+        for noise in _noises(file, where)
+        for seed in range(file.seeds)
+    ]
+    runs = _in_order(finetunes)
+    asked = tuple(run for run in runs if isinstance(run, Finetune))
+    images = {dataset.name: dataset.images for dataset in builder.datasets.values()}
+    return Grid(name, file.about, tuple(runs), asked, why_missing(runs), images)
+
+
+class Builder:
+    """Builds each shared part of a grid (preparations, pretrainings, recipes) once."""
+
+    def __init__(self, datasets: dict[str, DatasetFile], recipe: Sequence[RecipeFile]) -> None:
+        self.datasets = datasets
+        self.layers = recipe
+        self.recipe = cache(self._recipe)
+        self.prepare = cache(self._prepare)
+        self.init = cache(self._init)
+
+    def finetune(
+        self, dataset: str, init: str, method: str, noise: Noise, seed: int, pretrain_seed: int
+    ) -> Finetune:
+        if noise.kind != "none":
+            noise = replace(noise, seed=seed)
+        return Finetune(
+            prepare=self.prepare(dataset),
+            init=self.init(dataset, init, pretrain_seed),
+            method=method,
+            recipe=self.recipe("finetune", method, dataset),
+            noise=noise,
+            seed=seed,
+            normalise=self.datasets[dataset].normalise,
+            allowed=self.datasets[dataset].augment,
+        )
+
+    def _prepare(self, dataset: str) -> Prepare:
+        sizes = [layer.size for layer in self.layers if layer.size]
+        return self.datasets[dataset].prepare(sizes[-1] if sizes else None)
+
+    def _recipe(self, stage: str, method: str, dataset: str) -> Any:
+        return resolve_recipe(self.layers, stage, method, dataset)
+
+    def _init(self, dataset: str, text: str, seed: int) -> str | Pretrain:
+        current, chain = names.parse_init(text, f"init '{text}'")
+        for method, elsewhere in chain:
+            name = elsewhere or dataset
+            if name not in self.datasets:
+                self.datasets[name] = load_dataset(name)
+            current = Pretrain(
+                prepare=self.prepare(name),
+                init=current,
+                method=method,
+                recipe=self.recipe("pretrain", method, name),
+                seed=seed,
+                normalise=self.datasets[name].normalise,
+                allowed=self.datasets[name].augment,
+            )
+        return current
+
+
+def _check_not_empty(file: GridFile, where: str) -> None:
+    for key in ("datasets", "init", "finetune"):
+        if not getattr(file, key):
+            raise UserError(f"{where} is empty: list at least one under '{key}'.")
+    for key in ("seeds", "pretrain_seeds"):
+        if getattr(file, key) < 1:
+            raise UserError(f"{where}: {key} is {getattr(file, key)}; it must be at least 1.")
+    if not _noises(file, where):
+        raise UserError(f"{where} is empty: under 'noise', give rates (symmetric: [0.2, 0.5]) or none: true.")
+
+
+def _noises(file: GridFile, where: str) -> list[Noise]:
+    """Every noise once; rate 0 of any kind is the clean control."""
+    levels = [Noise()] if file.noise.none else []
+    for kind in ("symmetric", "class_dependent", "pairflip", "instance"):
+        for rate in getattr(file.noise, kind):
+            levels.append(Noise(kind, names.check_rate(kind, rate, where)) if rate else Noise())
+    return list(dict.fromkeys(levels))
+
+
+def _in_order(finetunes: list[Finetune]) -> list[Run]:
+    """All runs, each key once, stage by stage, parents before children."""
+
+    def everything() -> Iterator[Run]:
+        for run in finetunes:
+            yield from ancestors(run)
+        yield from finetunes
+
+    unique = list({run.key: run for run in everything()}.values())
+    return [run for stage in ("prepare", "pretrain", "finetune") for run in unique if run.stage == stage]
+
+
+def why_missing(runs: Sequence[Run]) -> dict[str, str]:
+    """Why runs cannot be run: their own part that does not exist yet, or a parent's."""
+    missing: dict[str, str] = {}
+    for run in runs:
+        reason = _own_reason(run)
+        for parent in run.parents:
+            reason = reason or missing.get(parent.key, "")
+        if reason:
+            missing[run.key] = reason
+    return missing
+
+
+def _own_reason(run: Run) -> str:
+    if isinstance(run, Prepare):
+        return "" if names.reader_exists(run.source.kind) else f"source kind {run.source.kind}"
+    if not exists(run.stage, run.method):
+        return f"{run.stage} method {run.method}"
+    if isinstance(run, Finetune) and run.noise.kind not in names.NOISE_READY:
+        return f"noise {run.noise.kind}"
+    return ""

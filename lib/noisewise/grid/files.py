@@ -1,0 +1,201 @@
+"""The files a person writes: grids, datasets and recipes. Schemas, where they are found, and reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import noisewise
+from noisewise.errors import UserError, unknown
+from noisewise.grid.names import READERS
+from noisewise.runs.config import Invariance, Normalise, Prepare, Source, Split
+from noisewise.runs.recipe import METHODS, Recipe
+from noisewise.runs.schema import build
+
+CHECKOUT = Path(noisewise.__file__).resolve().parents[2]
+JOBS = CHECKOUT / "jobs"
+
+
+@dataclass(frozen=True)
+class NoiseLevels:
+    """Rates per kind of noise; `none: true` adds the clean control."""
+
+    none: bool = False
+    symmetric: list[float] = field(default_factory=list)
+    class_dependent: list[float] = field(default_factory=list)
+    pairflip: list[float] = field(default_factory=list)
+    instance: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class GridFile:
+    """`jobs/grid/NAME.yaml`: every combination of its lists is run.
+
+    about: one line on what the grid answers. datasets: names or files. init: chains such as "imagenet+simclr".
+    seeds: repeats of each fine-tuning, each with its own draw of the noise.
+    pretrain_seeds: repeats of each pretraining; fine-tuning seed s starts from pretraining seed s modulo this.
+    recipe: a name, a file, or a recipe written out.
+    """
+
+    about: str = ""
+    datasets: list[str] = field(default_factory=list)
+    init: list[str] = field(default_factory=lambda: ["random"])
+    finetune: list[str] = field(default_factory=lambda: ["cross_entropy"])
+    noise: NoiseLevels = field(default_factory=NoiseLevels)
+    seeds: int = 1
+    pretrain_seeds: int = 1
+    recipe: Any = "paper"
+
+
+@dataclass(frozen=True)
+class DatasetFile:
+    """`jobs/dataset/NAME.yaml`: images, labels, and what may be done to them.
+
+    size, fit, format, quality: of the pack (`Prepare`). images: how many there are, for estimates before preparing.
+    groups: lists of look-alike classes, for class-dependent noise.
+    """
+
+    name: str = ""
+    about: str = ""
+    source: Source = field(default_factory=Source)
+    images: Optional[int] = None  # noqa: UP045
+    size: int = 256
+    fit: str = "resize"
+    format: str = "raw"
+    quality: int = 95
+    split: Split = field(default_factory=Split)
+    groups: list[list[str]] = field(default_factory=list)
+    normalise: Normalise = field(default_factory=Normalise)
+    augment: Invariance = field(default_factory=Invariance)
+
+    def prepare(self, size: int | None = None) -> Prepare:
+        """The run that packs this dataset, at the recipe's size if it names one."""
+        return Prepare(self.name, self.source, size or self.size, self.fit, self.format, self.quality, self.split)
+
+
+@dataclass(frozen=True)
+class RecipeFile:
+    """`jobs/recipe/NAME.yaml`: hyper-parameters, from the general to the particular.
+
+    base: a recipe to start from. size: the pack's size instead of the dataset's.
+    all: for every run. pretrain, finetune: {all: {...}, METHOD: {...}}. datasets: {NAME: {all, pretrain, finetune}}.
+    The later of these wins: a method's own defaults; the base; all, stage.all, stage.METHOD; the same of the dataset.
+    """
+
+    about: str = ""
+    base: Optional[str] = None  # noqa: UP045
+    size: Optional[int] = None  # noqa: UP045
+    all: dict[str, Any] = field(default_factory=dict)
+    pretrain: dict[str, Any] = field(default_factory=dict)
+    finetune: dict[str, Any] = field(default_factory=dict)
+    datasets: dict[str, Any] = field(default_factory=dict)
+
+
+def read_yaml(folder: Path, name: str, what: str) -> tuple[dict[str, Any], str]:
+    """The values in `folder`/NAME.yaml, or in the file that `name` is, and where they were found."""
+    is_file = name.endswith((".yaml", ".yml"))
+    path = Path(name) if is_file else folder / f"{name}.yaml"
+    if not path.is_file():
+        if is_file:
+            raise UserError(f"there is no {what} file {path}; give a path to a YAML file or one of: {_known(folder)}.")
+        raise unknown(what, name, [file.stem for file in folder.glob("*.yaml")], str(folder))
+    try:
+        values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except (yaml.YAMLError, OmegaConfBaseException, OSError) as error:
+        raise UserError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected keys and values, as in {folder}/*.yaml.")
+    return values, str(path)
+
+
+def load_grid(name: str, overrides: Mapping[str, Any] | None = None, folder: Path = JOBS / "grid") -> GridFile:
+    """A grid by name or path, with overrides from the command line on top."""
+    values, where = read_yaml(folder, name, "grid")
+    return build(GridFile, merge(values, overrides or {}), where)
+
+
+def load_dataset(name: str, folder: Path = JOBS / "dataset") -> DatasetFile:
+    """A dataset by name or path."""
+    values, where = read_yaml(folder, name, "dataset")
+    dataset = build(DatasetFile, {"name": Path(where).stem, **values}, where)
+    if dataset.source.kind not in READERS:
+        raise unknown("source kind", dataset.source.kind, READERS, where)
+    for key, value, legal in (
+        ("fit", dataset.fit, ("resize", "pad", "crop")),
+        ("format", dataset.format, ("raw", "jpeg")),
+    ):
+        if value not in legal:
+            raise unknown(key, value, legal, where)
+    if not dataset.name or "/" in dataset.name:
+        raise UserError(f"{where}: name '{dataset.name}' must be a word that can name a folder.")
+    return dataset
+
+
+def load_recipe(
+    recipe: Any, overrides: Mapping[str, Any] | None = None, folder: Path = JOBS / "recipe"
+) -> list[RecipeFile]:
+    """A recipe by name, by path or written out, as layers: its base's base first, the command line's overrides last."""
+    if isinstance(recipe, Mapping):
+        values, where = dict(recipe), "the grid's recipe"
+    else:
+        values, where = read_yaml(folder, str(recipe), "recipe")
+    layers, seen = [_recipe_layer(overrides or {}, "recipe.… on the command line")], [where]
+    while True:
+        layers.append(_recipe_layer(values, where))
+        if not (base := layers[-1].base):
+            return layers[::-1]
+        values, where = read_yaml(folder, base, "recipe")
+        if where in seen:
+            raise UserError(f"{seen[-1]}: recipe '{base}' is its own base.")
+        seen.append(where)
+
+
+def _recipe_layer(values: Mapping[str, Any], where: str) -> RecipeFile:
+    layer = build(RecipeFile, values, where)
+    for stage, methods in METHODS.items():
+        for key in getattr(layer, stage):
+            if key not in ("all", *methods):
+                raise unknown(f"{stage} method", key, ["all", *methods], where)
+    return layer
+
+
+def resolve_recipe(layers: Sequence[RecipeFile], stage: str, method: str, dataset: str) -> Recipe:
+    """The method's hyper-parameters on a dataset, everything filled in; a later layer wins over an earlier one."""
+    values: dict[str, Any] = {}
+    for layer in layers:
+        for part in ({"all": layer.all, stage: getattr(layer, stage)}, layer.datasets.get(dataset) or {}):
+            of_stage = part.get(stage) or {}
+            for found in (part.get("all"), of_stage.get("all"), of_stage.get(method)):
+                values = merge(values, found or {})
+    return check_recipe(build(METHODS[stage][method], values, f"recipe {stage}.{method}"), f"{stage}.{method}")
+
+
+def check_recipe(recipe: Recipe, where: str) -> Recipe:
+    """Refuse values that no run could use."""
+    legal = {"optimiser": ("sgd", "adam"), "schedule": ("cosine", "constant"), "precision": ("auto", "fp32", "bf16")}
+    for key, names in (*legal.items(), ("stem", ("auto", "small", "standard"))):
+        if getattr(recipe, key) not in names:
+            raise unknown(key, getattr(recipe, key), names, f"recipe {where}")
+    for key in ("resolution", "epochs", "batch"):
+        if getattr(recipe, key) < 1:
+            raise UserError(f"recipe {where}: {key} is {getattr(recipe, key)}; it must be at least 1.")
+    return recipe
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two nested mappings as one; where both have a value, the second's."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def _known(folder: Path) -> str:
+    return ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))

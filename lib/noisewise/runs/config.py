@@ -1,0 +1,248 @@
+"""The three kinds of run as values: `Prepare`, `Pretrain`, `Finetune`.
+
+A run holds everything that decides its result and nothing else: no resources, no data folder, no tracking.
+Runs nest: a fine-tuning holds the pretraining that it starts from, which holds the preparation of its images.
+So a run's key, a hash of all of it, changes exactly when its result may.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from typing import Any, ClassVar, Optional, Union
+
+from noisewise.errors import UserError
+from noisewise.runs.recipe import METHODS, Recipe
+from noisewise.runs.schema import build
+
+KEY_LENGTH = 12
+STAGES = ("prepare", "pretrain", "finetune")
+WEIGHTS = ("random", "imagenet")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a dataset's images and labels come from.
+
+    kind: the reader (`noisewise.data.readers`).
+    root: the folder, relative to the data folder (or absolute). For "csv": the table's path.
+    image, label, split, patient, clean_label: column names, for tables.
+    """
+
+    kind: str = "folder"
+    root: str = ""
+    image: str = "image"
+    label: str = "label"
+    split: Optional[str] = None  # noqa: UP045 (OmegaConf reads this form on every Python)
+    patient: Optional[str] = None  # noqa: UP045
+    clean_label: Optional[str] = None  # noqa: UP045
+
+
+@dataclass(frozen=True)
+class Split:
+    """What is cut from a dataset without an official split: shares of all images (or patients), and the seed."""
+
+    val: float = 0.15
+    test: float = 0.2
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """Mean and standard deviation per RGB channel of inputs in [0, 1]; ImageNet's unless said otherwise."""
+
+    mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
+    std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+
+
+@dataclass(frozen=True)
+class Invariance:
+    """Which changes leave this modality's labels true; augmentation stays within them.
+
+    hflip, vflip: mirror images with probability 1/2. rotate: degrees either way. colour: whether jitter, grey,
+    blur and solarisation may be used.
+    """
+
+    hflip: bool = True
+    vflip: bool = False
+    rotate: float = 0.0
+    colour: bool = True
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Label noise put on the training labels: its kind, its nominal rate in [0, 1) and the seed of the draw."""
+
+    kind: str = "none"
+    rate: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Images into a pack of `size` x `size` pixels, with their clean labels and split.
+
+    fit: how a rectangle becomes a square ("resize", "pad" or "crop"). format: "raw" or "jpeg" (at `quality`).
+    """
+
+    stage: ClassVar[str] = "prepare"
+
+    dataset: str
+    source: Source = field(default_factory=Source)
+    size: int = 256
+    fit: str = "resize"
+    format: str = "raw"
+    quality: int = 95
+    split: Split = field(default_factory=Split)
+
+    @property
+    def parents(self) -> tuple[Run, ...]:
+        return ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset} {self.size}px"
+
+    @cached_property
+    def key(self) -> str:
+        return hash_config(_identity(self))
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Weights learnt from images without labels.
+
+    init: what it starts from: "random", "imagenet", or another pretraining (a chain).
+    recipe: the method's own dataclass (`noisewise.runs.recipe`).
+    """
+
+    stage: ClassVar[str] = "pretrain"
+
+    prepare: Prepare
+    method: str
+    recipe: Recipe
+    init: Union[str, Pretrain] = "random"  # noqa: UP007
+    seed: int = 0
+    normalise: Normalise = field(default_factory=Normalise)
+    allowed: Invariance = field(default_factory=Invariance)
+
+    @property
+    def parents(self) -> tuple[Run, ...]:
+        return (self.prepare,) if isinstance(self.init, str) else (self.prepare, self.init)
+
+    @property
+    def name(self) -> str:
+        return f"{self.prepare.dataset} {init_name(self, self.prepare.dataset)} seed {self.seed}"
+
+    @cached_property
+    def key(self) -> str:
+        return hash_config(_identity(self))
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """A classifier trained on noisy labels and scored on clean ones."""
+
+    stage: ClassVar[str] = "finetune"
+
+    prepare: Prepare
+    method: str
+    recipe: Recipe
+    noise: Noise = field(default_factory=Noise)
+    init: Union[str, Pretrain] = "random"  # noqa: UP007
+    seed: int = 0
+    normalise: Normalise = field(default_factory=Normalise)
+    allowed: Invariance = field(default_factory=Invariance)
+
+    @property
+    def parents(self) -> tuple[Run, ...]:
+        return (self.prepare,) if isinstance(self.init, str) else (self.prepare, self.init)
+
+    @property
+    def name(self) -> str:
+        noise = self.noise.kind if self.noise.kind == "none" else f"{self.noise.kind} {self.noise.rate:g}"
+        init = init_name(self.init, self.prepare.dataset)
+        return f"{self.prepare.dataset} {init} > {self.method}, {noise}, seed {self.seed}"
+
+    @cached_property
+    def key(self) -> str:
+        return hash_config(_identity(self))
+
+
+Run = Union[Prepare, Pretrain, Finetune]
+
+
+def init_name(init: str | Pretrain, dataset: str) -> str:
+    """How an initialisation of a run on `dataset` is written in grids and tables: "imagenet+simclr", "simclr@nct"."""
+    if isinstance(init, str):
+        return init
+    link = init.method if init.prepare.dataset == dataset else f"{init.method}@{init.prepare.dataset}"
+    return link if init.init == "random" else f"{init_name(init.init, dataset)}+{link}"
+
+
+def ancestors(run: Run) -> Iterator[Run]:
+    """Every run that must be done before this one, parents after their own parents; may repeat."""
+    for parent in run.parents:
+        yield from ancestors(parent)
+        yield parent
+
+
+def to_dict(run: Run) -> dict[str, Any]:
+    """The whole config as plain values, `stage` first; the inverse of `from_dict`."""
+    values: dict[str, Any] = {"stage": run.stage}
+    for item in fields(run):
+        value = getattr(run, item.name)
+        if isinstance(value, (Prepare, Pretrain)):
+            values[item.name] = to_dict(value)
+        elif hasattr(value, "__dataclass_fields__"):
+            values[item.name] = asdict(value)
+        else:
+            values[item.name] = value
+    return values
+
+
+def from_dict(values: Mapping[str, Any], where: str = "config") -> Run:
+    """The run that `to_dict` wrote; every key and type is checked.
+
+    Raises:
+        UserError: an unknown stage, method or key, or a wrong type; `where` says whose.
+    """
+    values = dict(values)
+    stage = values.pop("stage", None)
+    if stage == "prepare":
+        return build(Prepare, values, where)
+    if stage not in ("pretrain", "finetune"):
+        raise UserError(f"{where}: stage '{stage}' is none of {', '.join(STAGES)}.")
+    methods = METHODS[stage]
+    if values.get("method") not in methods:
+        raise UserError(f"{where}: method '{values.get('method')}' is none of {', '.join(methods)}.")
+    values["prepare"] = from_dict(values["prepare"], f"{where}.prepare")
+    if isinstance(values["init"], Mapping):
+        values["init"] = from_dict(values["init"], f"{where}.init")
+    values["recipe"] = build(methods[values["method"]], values["recipe"], f"{where}.recipe")
+    for name, schema in {"noise": Noise, "normalise": Normalise, "allowed": Invariance}.items():
+        if name in values:
+            values[name] = build(schema, values[name], f"{where}.{name}")
+    cls = Pretrain if stage == "pretrain" else Finetune
+    legal = {item.name for item in fields(cls)}
+    if extra := set(values) - legal:
+        raise UserError(f"{where}: unknown key {sorted(extra)[0]!r}. Legal: {', '.join(sorted(legal))}.")
+    return cls(**values)
+
+
+def _identity(run: Run) -> dict[str, Any]:
+    """What a key hashes: as `to_dict`, with the parents' keys for the parents."""
+    values: dict[str, Any] = {"stage": run.stage}
+    for item in fields(run):
+        value = getattr(run, item.name)
+        values[item.name] = {"key": value.key} if isinstance(value, (Prepare, Pretrain)) else value
+    return values
+
+
+def hash_config(values: Mapping[str, Any]) -> str:
+    """A short hash of a config, the same on every machine and Python."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False, default=vars)
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]

@@ -1,0 +1,136 @@
+"""Grids: what they expand to, and what they refuse."""
+
+from __future__ import annotations
+
+import pytest
+
+from noisewise.errors import UserError
+from noisewise.grid.expand import expand, read_grid
+from noisewise.grid.files import DatasetFile, GridFile, NoiseLevels, load_recipe
+from noisewise.runs.config import Finetune, Pretrain, Source, init_name
+
+
+def make(**keys):
+    """The expansion of a small grid over one dataset that can be run."""
+    values = {"datasets": ["mine"], "noise": NoiseLevels(symmetric=[0.2, 0.5]), **keys}
+    dataset = DatasetFile(name="mine", source=Source(kind="folder", root="mine"))
+    return expand("test", GridFile(**values), [dataset], load_recipe("quick"))
+
+
+def test_every_combination_once():
+    grid = make(init=["random", "simclr"], finetune=["cross_entropy", "coteaching"], seeds=3)
+    assert len(grid.finetunes) == 2 * 2 * 2 * 3
+    assert len({run.key for run in grid.runs}) == len(grid.runs)
+
+
+def test_parents_come_before_children():
+    grid = make(init=["imagenet+simclr", "simclr"], seeds=2)
+    seen: set[str] = set()
+    for run in grid.runs:
+        assert all(parent.key in seen for parent in run.parents)
+        seen.add(run.key)
+
+
+def test_pretraining_is_shared_by_seeds_methods_and_rates():
+    grid = make(init=["simclr"], finetune=["cross_entropy", "coteaching"], seeds=3)
+    assert sum(isinstance(run, Pretrain) for run in grid.runs) == 1
+
+
+def test_pretraining_repeats_take_turns():
+    grid = make(init=["simclr"], seeds=4, pretrain_seeds=2, noise=NoiseLevels(symmetric=[0.5]))
+    assert [run.init.seed for run in grid.finetunes] == [0, 1, 0, 1]
+
+
+def test_two_seeds_never_share_a_key():
+    grid = make(seeds=5, noise=NoiseLevels(symmetric=[0.5]))
+    assert len({run.key for run in grid.finetunes}) == 5
+
+
+def test_each_seed_draws_its_own_noise_and_methods_share_it():
+    grid = make(finetune=["cross_entropy", "coteaching"], seeds=2, noise=NoiseLevels(symmetric=[0.5]))
+    draws = {(run.method, run.seed): run.noise for run in grid.finetunes}
+    assert draws["cross_entropy", 0] == draws["coteaching", 0] != draws["cross_entropy", 1]
+
+
+def test_rate_zero_is_the_clean_control():
+    grid = make(noise=NoiseLevels(none=True, symmetric=[0.0, 0.5]))
+    assert [run.noise.kind for run in grid.finetunes] == ["none", "symmetric"]
+
+
+def test_two_grids_share_what_they_have_in_common():
+    small, large = make(init=["simclr"]), make(init=["simclr", "random"], seeds=2)
+    assert {run.key for run in small.runs} <= {run.key for run in large.runs}
+
+
+def test_chain_from_another_dataset():
+    here = DatasetFile(name="here", source=Source(kind="folder", root="here"))
+    there = DatasetFile(name="there", source=Source(kind="folder", root="there"))
+    file = GridFile(datasets=["here", "there"], init=["simclr@there"], noise=NoiseLevels(none=True))
+    run = expand("test", file, [here, there], load_recipe("quick")).finetunes[0]
+    assert isinstance(run.init, Pretrain)
+    assert (run.prepare.dataset, run.init.prepare.dataset) == ("here", "there")
+    assert init_name(run.init, "here") == "simclr@there"
+
+
+def test_chain_is_written_back_as_it_was_read():
+    run = make(init=["imagenet+simclr"]).finetunes[0]
+    assert init_name(run.init, "mine") == "imagenet+simclr"
+    assert run.init.init == "imagenet"
+
+
+def test_full_grid_says_what_does_not_exist_yet():
+    grid = read_grid("full")
+    assert len(grid.runs) > 5000
+    assert "finetune method dividemix" in set(grid.missing.values())
+    assert all(run.key not in grid.missing for run in grid.ready)
+
+
+def test_a_run_is_missing_when_its_parent_is():
+    grid = make(init=["moco_v2"])
+    assert {grid.missing[run.key] for run in grid.finetunes} == {"pretrain method moco_v2"}
+    assert [run.stage for run in grid.ready] == ["prepare"]
+
+
+@pytest.mark.parametrize("name", ["demo", "smoke"])
+def test_shipped_grids_can_be_run_whole(name):
+    grid = read_grid(name)
+    assert not grid.missing
+    assert all(isinstance(run, Finetune) for run in grid.finetunes)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"seds": 1}, ["unknown key 'seds'", "Did you mean 'seeds'?", "Legal: about, datasets"]),
+        ({"noise": {"symmetrc": [0.2]}}, ["'symmetrc'", "Did you mean 'symmetric'?"]),
+        ({"noise": {"symmetric": [-0.1]}}, ["-0.1", "at least 0 and below 1"]),
+        ({"noise": {"symmetric": [1.2]}}, ["1.2", "at least 0 and below 1"]),
+        ({"noise": {"symmetric": []}}, ["empty", "none: true"]),
+        ({"datasets": []}, ["empty", "'datasets'"]),
+        ({"datasets": ["elpw"]}, ["unknown dataset 'elpw'", "Did you mean 'elpv'?"]),
+        ({"init": ["simcrl"]}, ["'simcrl'", "Did you mean 'simclr'?"]),
+        ({"init": ["simclr+imagenet"]}, ["'imagenet' can only come first"]),
+        ({"init": ["simclr+simclr"]}, ["follows itself"]),
+        ({"init": ["simclr@"]}, ["dataset's name"]),
+        ({"finetune": ["co-teaching"]}, ["'co-teaching'", "Did you mean 'coteaching'?"]),
+        ({"seeds": 0}, ["seeds is 0"]),
+        ({"seeds": "many"}, ["'seeds'", "many"]),
+        ({"recipe": "papr"}, ["unknown recipe 'papr'", "Did you mean 'paper'?"]),
+        ({"recipe": {"pretrain": {"simclr": {"epocs": 3}}}}, ["'epocs'", "Did you mean 'epochs'?"]),
+        ({"recipe": {"pretrain": {"simcrl": {"epochs": 3}}}}, ["'simcrl'", "Did you mean 'simclr'?"]),
+        ({"recipe": {"finetune": {"all": {"optimiser": "adamw"}}}}, ["optimiser 'adamw'", "Legal: adam, sgd"]),
+        ({"recipe": {"all": {"epochs": 0}}}, ["epochs is 0"]),
+        ({"recipe": {"all": {"stem": "tiny"}}}, ["stem 'tiny'"]),
+    ],
+)
+def test_mistakes_are_named_with_what_is_legal(overrides, words):
+    with pytest.raises(UserError) as error:
+        read_grid("demo", overrides)
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_unknown_grid_and_missing_file():
+    with pytest.raises(UserError, match=r"unknown grid 'dmo'.*Did you mean 'demo'"):
+        read_grid("dmo")
+    with pytest.raises(UserError, match="there is no grid file /nowhere/grid.yaml"):
+        read_grid("/nowhere/grid.yaml")

@@ -1,0 +1,103 @@
+"""Grid, dataset and recipe files: reading, layering, and files that are no good."""
+
+from __future__ import annotations
+
+import pytest
+
+from noisewise.errors import UserError
+from noisewise.grid.files import JOBS, load_dataset, load_grid, load_recipe, merge, resolve_recipe
+
+
+def write(folder, name, text):
+    path = folder / f"{name}.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_method_defaults_where_a_recipe_is_silent():
+    recipe = resolve_recipe(load_recipe({}), "pretrain", "simclr", "any")
+    assert (recipe.temperature, recipe.projector_out) == (0.07, 128)
+
+
+def test_the_particular_wins_over_the_general():
+    layers = load_recipe(
+        {
+            "all": {"epochs": 1, "batch": 8},
+            "pretrain": {"all": {"epochs": 2}, "simclr": {"epochs": 3}},
+            "datasets": {"mine": {"pretrain": {"simclr": {"epochs": 4}}}},
+        }
+    )
+    assert resolve_recipe(layers, "pretrain", "simclr", "mine").epochs == 4
+    assert resolve_recipe(layers, "pretrain", "simclr", "other").epochs == 3
+    assert resolve_recipe(layers, "pretrain", "vae", "other").epochs == 2
+    assert resolve_recipe(layers, "finetune", "cross_entropy", "other").epochs == 1
+    assert resolve_recipe(layers, "finetune", "cross_entropy", "other").batch == 8
+
+
+def test_a_recipe_wins_over_all_of_its_base(tmp_path):
+    write(tmp_path, "below", "datasets: {mine: {pretrain: {simclr: {epochs: 800}}}}\nsize: 256")
+    write(tmp_path, "above", "base: below\npretrain: {all: {epochs: 5}}")
+    layers = load_recipe("above", folder=tmp_path)
+    assert resolve_recipe(layers, "pretrain", "simclr", "mine").epochs == 5
+
+
+def test_the_command_line_wins_over_everything():
+    layers = load_recipe("paper", {"pretrain": {"simclr": {"epochs": 7}}})
+    assert resolve_recipe(layers, "pretrain", "simclr", "fetal").epochs == 7
+
+
+def test_the_papers_epochs():
+    layers = load_recipe("paper")
+    epochs = {name: resolve_recipe(layers, "pretrain", "simclr", name).epochs for name in ("fetal", "dermnet", "nct")}
+    assert epochs == {"fetal": 800, "dermnet": 600, "nct": 500}
+
+
+def test_bases_that_go_in_a_circle(tmp_path):
+    write(tmp_path, "one", "base: two")
+    write(tmp_path, "two", "base: one")
+    with pytest.raises(UserError, match="its own base"):
+        load_recipe("one", folder=tmp_path)
+
+
+def test_paths_stand_wherever_names_do(tmp_path):
+    dataset = write(tmp_path, "scans", "source: {kind: folder, root: scans}")
+    recipe = write(tmp_path, "mine", "base: quick\nall: {epochs: 3}")
+    grid = load_grid(write(tmp_path, "grid", f"datasets: [{dataset}]\nrecipe: {recipe}\nnoise: {{none: true}}"))
+    assert load_dataset(grid.datasets[0]).name == "scans"
+    assert resolve_recipe(load_recipe(grid.recipe), "finetune", "coteaching", "scans").epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("source: {kind: fodler, root: x}", "Did you mean 'folder'"),
+        ("sorce: {kind: folder}", "Did you mean 'source'"),
+        ("fit: squash", "Legal: crop, pad, resize"),
+        ("format: png", "Legal: jpeg, raw"),
+        ("size: big", "'size'"),
+        ("[1, 2]", "expected keys and values"),
+        ("a: b: c", "no valid YAML"),
+        ("name: a/b", "can name a folder"),
+    ],
+)
+def test_dataset_files_that_are_no_good(tmp_path, text, words):
+    with pytest.raises(UserError, match=words):
+        load_dataset(write(tmp_path, "mine", text))
+
+
+@pytest.mark.parametrize("path", sorted((JOBS / "dataset").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_datasets_load(path):
+    dataset = load_dataset(path.stem)
+    assert dataset.name == path.stem
+    assert dataset.images and dataset.about
+
+
+@pytest.mark.parametrize("path", sorted((JOBS / "recipe").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_recipes_load(path):
+    assert load_recipe(path.stem)[-1].about is not None
+
+
+def test_merge_is_deep_and_leaves_its_inputs_alone():
+    below, above = {"a": {"b": 1, "c": 2}}, {"a": {"c": 3}, "d": 4}
+    assert merge(below, above) == {"a": {"b": 1, "c": 3}, "d": 4}
+    assert below == {"a": {"b": 1, "c": 2}}
