@@ -1,0 +1,49 @@
+"""One fine-tuning on noisy labels, here and now, with the pretraining that it needs:
+
+python jobs/finetune.py dataset=NAME init=simclr method=coteaching noise=symmetric rate=0.5 [seed=...] [key=value ...]
+
+Other keys are the method's (epochs=20 lr=0.01 ...).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from noisewise import cli
+from noisewise.grid.single import single_finetune
+from noisewise.launch.here import run_here_and_now, show
+from noisewise.runs.folder import RunFolder, Settings
+
+
+@dataclass
+class Words:
+    dataset: str = field(metadata={"help": "which images"})
+    method: str = field(metadata={"help": "how to learn from noisy labels"})
+    init: str = field(default="random", metadata={"help": "what to start from: random, imagenet, simclr, ..."})
+    noise: str = field(default="none", metadata={"help": "kind of label noise"})
+    rate: float = field(default=0.0, metadata={"help": "its rate, at least 0 and below 1"})
+    seed: int = field(default=0, metadata={"help": "of everything random, the noise too"})
+    recipe: str = field(default="paper", metadata={"help": "hyper-parameters"})
+    data: str = field(default="data", metadata={"help": "the data folder"})
+    runs: str = field(default="runs", metadata={"help": "the runs folder"})
+    wandb: str = field(default="off", metadata={"help": "off, offline or online"})
+    device: str = field(default="auto", metadata={"help": "auto, cpu or cuda"})
+    threads: int = field(default=0, metadata={"help": "CPU threads a process (0: as torch likes)"})
+
+
+def main(words: list[str]) -> int:
+    asked, overrides = cli.parse(words, Words, extra=True)
+    run = single_finetune(
+        asked.dataset, asked.init, asked.method, asked.noise, asked.rate, asked.seed, asked.recipe, overrides
+    )
+    settings = Settings(
+        data=str(Path(asked.data).resolve()), threads=asked.threads, device=asked.device, wandb=asked.wandb
+    )
+    status = run_here_and_now(run, Path(asked.runs), settings)
+    show(RunFolder.of(asked.runs, run).read_result())
+    return status
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__, Words)

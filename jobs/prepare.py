@@ -1,0 +1,34 @@
+"""Turn a dataset's images into a pack: python jobs/prepare.py dataset=NAME [data=DIR]
+
+NAME is a file in jobs/dataset/, or a path to a YAML file of your own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from noisewise import cli
+from noisewise.grid.single import single_prepare
+from noisewise.launch.here import run_here_and_now, show
+from noisewise.runs.folder import RunFolder, Settings
+
+
+@dataclass
+class Words:
+    dataset: str = field(metadata={"help": "which images"})
+    data: str = field(default="data", metadata={"help": "the data folder: raw images in, packs out"})
+    runs: str = field(default="runs", metadata={"help": "the runs folder"})
+    size: int = field(default=0, metadata={"help": "side of the pack's squares in pixels (default: the dataset's)"})
+
+
+def main(words: list[str]) -> int:
+    asked, _ = cli.parse(words, Words)
+    run = single_prepare(asked.dataset, asked.size)
+    status = run_here_and_now(run, Path(asked.runs), Settings(data=str(Path(asked.data).resolve())))
+    show(RunFolder.of(asked.runs, run).read_result())
+    return status
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__, Words)

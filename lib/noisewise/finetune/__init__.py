@@ -1,0 +1,1 @@
+"""Learning with noisy labels: the engine, and one file a method."""

@@ -1,0 +1,54 @@
+"""What a noisy-label method is to its engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from noisewise.data.augment import Augmenter
+from noisewise.runs.config import Noise
+from noisewise.runs.recipe import Recipe
+from noisewise.train.method import Batch, Method
+from noisewise.train.ranks import Ranks
+
+
+class FinetuneMethod(Method):
+    """A method that learns a classifier from labels of which some are wrong.
+
+    Each method's file defines its `Method` as a subclass of this one.
+
+    Args:
+        recipe: the method's own dataclass.
+        network: makes a classifier from the run's initial weights: images [n, 3, R, R] -> logits [n, classes]. Each
+            call draws what is random anew, so a method that wants two networks calls `new_network` twice.
+        augment: makes random views of uint8 images.
+        labels: int64 [train_images], the noisy training labels, by position in the training set.
+        noise: what is known of the noise.
+        ranks: this process among its fellows.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: Callable[[], nn.Module],
+        augment: Augmenter,
+        labels: Tensor,
+        noise: Noise,
+        ranks: Ranks,
+    ) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.new_network = network
+        self.augment = augment
+        self.noise = noise
+        self.ranks = ranks
+        self.register_buffer("labels", labels, persistent=False)
+
+    def view(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One random view of the batch's images, float [n, 3, R, R], and their noisy labels, int64 [n]."""
+        return self.augment(batch.images, batch.generator, batch.rows, batch.total), self.labels[batch.index]
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Class probabilities [n, classes] of normalised images [n, 3, R, R], in evaluation mode."""
+        raise NotImplementedError  # abstract: every method's file has its own

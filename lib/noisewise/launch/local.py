@@ -1,0 +1,149 @@
+"""The local executor: a grid's runs on this machine, several at a time, parents before children.
+
+Each run is a submitit task, as on a cluster. A run that fails takes along only those that stand on it. Ctrl-C asks every
+run to save and leave; the next submit goes on from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from submitit.local.local import LocalExecutor, LocalJob
+
+from noisewise.launch.cluster import Cluster, Slots
+from noisewise.launch.progress import Progress
+from noisewise.launch.task import RunTask
+from noisewise.runs.config import Run
+from noisewise.runs.folder import RunFolder, State
+
+POLL_SECONDS = 0.2
+SAVE_SECONDS = 120  # how long runs may take to save when asked to stop
+NO_TIMEOUT_MINUTES = 60 * 24 * 365
+
+
+@dataclass
+class Outcome:
+    """How the runs ended: keys of done, failed, and blocked ones (whose parent failed)."""
+
+    done: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Running:
+    run: Run
+    slot: int
+    job: LocalJob
+
+
+class LocalScheduler:
+    """Runs `todo`, which has parents before children, on this machine's slots."""
+
+    def __init__(self, todo: Sequence[Run], root: Path, cluster: Cluster, slots: Slots, progress: Progress) -> None:
+        self.waiting = list(todo)
+        self.root = root
+        self.cluster = cluster
+        self.slots = slots
+        self.progress = progress
+        self.free = list(range(slots.count))
+        self.running: list[_Running] = []
+        self.outcome = Outcome()
+
+    def run(self) -> Outcome:
+        """Run everything to its end.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C or SIGTERM, once the runs have saved and left.
+        """
+        with _interrupt_on_sigterm():
+            try:
+                while self.waiting or self.running:
+                    self._collect()
+                    self._start_what_can()
+                    self.progress.update([(item.run, self._folder(item.run)) for item in self.running])
+                    time.sleep(POLL_SECONDS)
+            except KeyboardInterrupt:
+                self._stop()
+                raise
+        return self.outcome
+
+    def _folder(self, run: Run) -> RunFolder:
+        return RunFolder.of(self.root, run)
+
+    def _collect(self) -> None:
+        for item in [item for item in self.running if item.job.done()]:
+            self.running.remove(item)
+            self.free.append(item.slot)
+            folder = self._folder(item.run)
+            if folder.state() is State.DONE:
+                self.outcome.done.append(item.run.key)
+                self.progress.done(item.run, folder)
+            else:
+                self.outcome.failed.append(item.run.key)
+                self.progress.failed(item.run, folder)
+
+    def _start_what_can(self) -> None:
+        for run in list(self.waiting):
+            if any(self._hopeless(parent) for parent in run.parents):
+                self.waiting.remove(run)
+                self.outcome.blocked.append(run.key)
+                self.progress.blocked(run)
+            elif self.free and all(self._folder(parent).result.exists() for parent in run.parents):
+                self.waiting.remove(run)
+                self._start(run)
+
+    def _hopeless(self, parent: Run) -> bool:
+        """Whether a parent will not be done: it failed, or its own parent did."""
+        return parent.key in self.outcome.failed or parent.key in self.outcome.blocked
+
+    def _start(self, run: Run) -> None:
+        slot = min(self.free)
+        self.free.remove(slot)
+        executor = LocalExecutor(folder=self.root / "submitit" / "%j")
+        ranks = self.cluster.ranks if run.stage != "prepare" else 1
+        first = slot * ranks
+        gpus = [self.slots.gpus[(first + k) % len(self.slots.gpus)] for k in range(ranks)] if self.slots.gpus else []
+        executor.update_parameters(
+            timeout_min=NO_TIMEOUT_MINUTES,
+            tasks_per_node=ranks,
+            gpus_per_node=len(gpus),
+            visible_gpus=gpus,
+        )
+        with _sigint_ignored():  # inherited: Ctrl-C reaches this process alone, which then asks the tasks to stop
+            job = executor.submit(RunTask(str(self._folder(run).path.resolve()), uuid.uuid4().hex[:8]))
+        self.running.append(_Running(run, slot, job))
+        self.progress.started(run)
+
+    def _stop(self) -> None:
+        """Ask every run to save and leave, and wait for it; a second Ctrl-C leaves them to it."""
+        self.progress.stopping(len(self.running))
+        end = time.monotonic() + SAVE_SECONDS
+        while time.monotonic() < end and (left := [item for item in self.running if not item.job.done()]):
+            for item in left:  # again and again: a task that is only just starting does not hear the first
+                item.job._process.send_signal(signal.SIGTERM)  # submitit's controller forwards it to its tasks
+            time.sleep(1)
+
+
+@contextlib.contextmanager
+def _sigint_ignored() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _interrupt_on_sigterm() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

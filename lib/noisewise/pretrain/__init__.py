@@ -1,0 +1,1 @@
+"""Pretraining without labels: the engine, and one file a method."""

@@ -1,0 +1,75 @@
+"""Pretraining, whatever the method: images in, an encoder out."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from noisewise.data.augment import Augmenter
+from noisewise.data.loader import open_images
+from noisewise.data.pack import Pack, pack_folder
+from noisewise.errors import RunError
+from noisewise.models.initial import build_encoder
+from noisewise.runs.config import Pretrain
+from noisewise.runs.folder import RunFolder, Settings
+from noisewise.track import Tracker
+from noisewise.train import checkpoint, order
+from noisewise.train.control import Control
+from noisewise.train.loop import Loop
+from noisewise.train.ranks import Ranks
+from noisewise.train.seeds import seed_everything
+
+
+def pretrain(run: Pretrain, folder: RunFolder, settings: Settings, ranks: Ranks, control: Control) -> dict[str, Any]:
+    """Train the run's method to the end and write `encoder.pt`; returns what goes into `result.json`.
+
+    Raises:
+        Interrupted: stopped on request, after saving.
+        RunError: in any of the classes of `noisewise.runs.failure`.
+    """
+    recipe = run.recipe
+    if recipe.batch % ranks.world:
+        raise RunError(
+            "config",
+            f"the recipe's batch of {recipe.batch} cannot be shared equally by {ranks.world} ranks",
+            "Set the recipe's batch to a multiple of the ranks, then submit the grid again.",
+        )
+    pack = Pack.open(pack_folder(Path(settings.data), run.prepare))
+    train = pack.indices("train")
+    seed_everything("initial weights", run.seed)
+    encoder, loaded = build_encoder(run, folder, settings)
+    method = _build(run, encoder).to(ranks.device, memory_format=torch.channels_last)
+    tracker = Tracker(folder, run, settings) if ranks.first else None
+    source = open_images(pack, ranks.device, train)
+    try:
+        place = Loop(
+            method=method,
+            recipe=recipe,
+            seed=run.seed,
+            order=lambda epoch: order.full_batches(len(train), recipe.batch, run.seed, epoch),
+            images=lambda steps: source.batches([train[step] for step in steps]),
+            end_epoch=lambda epoch, history: {},
+            folder=folder,
+            settings=settings,
+            ranks=ranks,
+            control=control,
+            tracker=tracker,
+        ).run()
+    finally:
+        source.close()
+        if tracker:
+            tracker.close()
+    if not ranks.first:
+        return {}
+    checkpoint.save(folder.encoder, method.encoder.state_dict())
+    last = place.history[-1]
+    return {"loss": last["loss"], "epochs": recipe.epochs, "train_images": len(train), "initial_weights": loaded}
+
+
+def _build(run: Pretrain, encoder: nn.Module) -> nn.Module:
+    augment = Augmenter(run.recipe.augmentation, run.allowed, run.recipe.resolution, run.normalise)
+    return import_module(f"noisewise.pretrain.{run.method}").Method(run.recipe, encoder, augment)

@@ -1,0 +1,1 @@
+"""What both training stages stand on: ranks, order, schedule, checkpoints, the loop."""

@@ -1,0 +1,33 @@
+"""Tensors to disk and back, each file replaced in one step."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from noisewise.errors import RunError
+from noisewise.runs.files import replacing
+
+
+def save(path: Path, state: Any) -> None:
+    """Write tensors and plain values; a kill at any instant leaves the old file or the new one."""
+    with replacing(path, "wb") as file:
+        torch.save(state, file)
+
+
+def load(path: Path) -> Any:
+    """What `save` wrote, on the CPU, or None where there is no file.
+
+    Raises:
+        RunError: data, if the file is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        advice = f"Remove {path} and submit again; its run starts over."
+        raise RunError("data", f"{path} is damaged: {error}", advice) from error

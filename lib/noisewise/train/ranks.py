@@ -1,0 +1,129 @@
+"""The processes that train one run together: one a device, joined by torch.distributed when there are several."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from noisewise.errors import RunError
+from noisewise.train.order import rows_of
+
+RENDEZVOUS = "NOISEWISE_RENDEZVOUS"  # a file that is fresh for every attempt; else torchrun's MASTER_ADDR and _PORT
+TIMEOUT = timedelta(minutes=30)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among its fellows."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def rows(self, total: int) -> slice:
+        """This rank's rows of a global batch."""
+        return rows_of(self.rank, self.world, total)
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module, with gradients averaged over ranks where there are several."""
+        if self.world == 1:
+            return module
+        return nn.parallel.DistributedDataParallel(module)
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set on any rank; every rank must call this at the same step."""
+        if self.world == 1:
+            return flag
+        shared = torch.tensor([float(flag)], device=self.device)
+        dist.all_reduce(shared, dist.ReduceOp.MAX)
+        return bool(shared.item())
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over ranks, elementwise."""
+        if self.world > 1:
+            dist.all_reduce(values)
+        return values
+
+    def same_buffers(self, module: nn.Module) -> None:
+        """Give every rank the first rank's buffers, such as batch normalisation's running statistics."""
+        if self.world > 1:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, 0)
+
+    def gather_rows(self, mine: Tensor, total: int) -> Tensor:
+        """All rows [total, ...] of a global batch from each rank's own rows, in order; no gradient."""
+        if self.world == 1:
+            return mine.detach()
+        most = -(-total // self.world)
+        padded = mine.new_zeros(most, *mine.shape[1:])
+        padded[: len(mine)] = mine.detach()
+        parts = [torch.empty_like(padded) for _ in range(self.world)]
+        dist.all_gather(parts, padded)
+        sizes = [len(range(total)[rows_of(rank, self.world, total)]) for rank in range(self.world)]
+        return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+
+    def gather_array(self, mine: np.ndarray, total: int) -> np.ndarray:
+        """As `gather_rows`, for numpy arrays."""
+        return self.gather_rows(torch.as_tensor(mine, device=self.device), total).cpu().numpy()
+
+    def barrier(self) -> None:
+        if self.world > 1:
+            dist.barrier()
+
+
+def mean_over_batch(per_sample: Tensor, total: int, world: int) -> Tensor:
+    """This rank's share of the mean over a global batch: DDP averages over ranks, so the sum is scaled by them."""
+    return per_sample.sum() * (world / total)
+
+
+@contextmanager
+def joined(device: str = "auto") -> Iterator[Ranks]:
+    """Join the other ranks, as the environment (`RANK`, `WORLD_SIZE`, `LOCAL_RANK`) says, while the block runs.
+
+    Args:
+        device: "cpu", "cuda", or "auto": a GPU where there is one.
+
+    Raises:
+        RunError: config, if CUDA is asked for and not there.
+    """
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    local_rank = int(os.environ.get("LOCAL_RANK", 0))
+    chosen = _device(device, local_rank)
+    if world == 1:
+        yield Ranks(0, 1, chosen)
+        return
+    rendezvous = os.environ.get(RENDEZVOUS)
+    dist.init_process_group(
+        "nccl" if chosen.type == "cuda" else "gloo",
+        init_method=f"file://{rendezvous}" if rendezvous else "env://",
+        rank=rank,
+        world_size=world,
+        timeout=TIMEOUT,
+    )
+    try:
+        yield Ranks(rank, world, chosen)
+    finally:
+        dist.destroy_process_group()
+
+
+def _device(name: str, local_rank: int) -> torch.device:
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise RunError("config", "device=cuda, but torch sees no GPU here", "Set device=auto, or run where a GPU is.")
+    # A launcher that shows each rank its own GPU only leaves one to choose from.
+    device = torch.device("cuda", local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device
