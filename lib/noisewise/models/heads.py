@@ -1,0 +1,29 @@
+"""What stands on a backbone: projection heads and classifiers."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+def mlp(*sizes: int, norm: bool = False) -> nn.Sequential:
+    """Linear layers with ReLU between them, and batch normalisation before each ReLU if `norm`.
+
+    `mlp(512, 512, 128)` is SimCLR's projection head: Linear(512, 512), ReLU, Linear(512, 128).
+    """
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip(sizes[:-2], sizes[1:-1], strict=True):
+        layers.append(nn.Linear(inputs, outputs, bias=not norm))  # batch normalisation has a bias of its own
+        layers += [nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)] if norm else [nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
+
+
+class Classifier(nn.Module):
+    """A backbone with one linear layer on its features: [n, 3, R, R] to logits [n, classes]."""
+
+    def __init__(self, backbone: nn.Module, classes: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(backbone.out_features, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.backbone(images))
