@@ -1,0 +1,1 @@
+"""How good a classifier is, and which epoch of its training counts."""

@@ -1,0 +1,1 @@
+"""What a grid found: results.csv, tables, figures, and a page that opens with the answer in words."""

@@ -1,0 +1,91 @@
+"""Everything that a report consists of, made and written."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from noisewise.errors import UserError
+from noisewise.report import figures, page, tables
+from noisewise.report.answer import answer, overall
+from noisewise.report.collect import Row, collect
+from noisewise.report.summary import SCORES, Cell, cells_of
+from noisewise.runs.config import Finetune
+from noisewise.runs.files import replacing
+
+FIGURE_LABEL = "Macro-F1 on the clean test set against the noise rate, for each initialisation and method"
+
+
+@dataclass(frozen=True)
+class Report:
+    """page: the HTML file. answer: what it says first, a plain sentence an element."""
+
+    page: Path
+    answer: list[str]
+
+
+def build_report(runs: Sequence[Finetune], root: Path, out: Path, title: str) -> Report:
+    """Write the report of `runs`, whatever their state, whose folders lie in the runs folder `root`, into `out`.
+
+    `out` gets results.csv (a row a run), summary.csv (a row a recipe and task), tables/*.md and *.tex,
+    figures/f1_vs_rate.png, .pdf and .svg, and index.html. Files of an earlier report are replaced one by one.
+
+    Raises:
+        UserError: there are no runs, or `out` cannot be written.
+    """
+    if not runs:
+        raise UserError("nothing to report: the grid has no fine-tuning runs. Give it at least one under 'finetune'.")
+    from markupsafe import Markup
+
+    found = collect(runs, root)
+    cells = cells_of(found.rows)
+    answers, shown = answer(cells), tables.f1_tables(cells)
+    figure = figures.f1_vs_rate(cells)
+    html = page.render(title, answers, shown, Markup(figures.inline_svg(figure, FIGURE_LABEL)), found)
+    files: dict[str, str | bytes] = {
+        "results.csv": to_csv([item.name for item in fields(Row)], map(astuple, found.rows)),
+        "summary.csv": to_csv(*summary_lines(cells)),
+        **{f"tables/{table.name}.md": tables.markdown(table) for table in shown},
+        **{f"tables/{table.name}.tex": tables.latex(table) for table in shown},
+        **{f"figures/f1_vs_rate.{form}": figures.to_bytes(figure, form) for form in ("png", "pdf", "svg")},
+        "index.html": html,
+    }
+    try:
+        for name, content in files.items():
+            _write(out / name, content)
+    except OSError as error:
+        raise UserError(f"cannot write the report into {out}: {error}. Name another folder with out=DIR.") from None
+    return Report(out / "index.html", overall(answers) + [line for one in answers for line in one.sentences])
+
+
+def summary_lines(cells: Sequence[Cell]) -> tuple[list[str], list[list[Any]]]:
+    """Header and lines of summary.csv: mean and sd over seeds; n seeds are done of the planned runs."""
+    header = ["dataset", "backbone", "init", "method", "noise", "rate", "resolution", "planned", "n"]
+    header += [f"{score}_{part}" for score in SCORES for part in ("mean", "sd")]
+    lines = []
+    for cell in cells:
+        task, stats = cell.task, [cell.stat(score) for score in SCORES]
+        line = [task.dataset, task.backbone, cell.init, cell.method, task.noise, task.rate, task.resolution]
+        line += [len(cell.rows), stats[0].n if stats[0] else 0]
+        for one in stats:
+            line += [one.mean, one.sd] if one else [None, None]
+        lines.append(line)
+    return header, lines
+
+
+def to_csv(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
+    """CSV text; what is not known is an empty field."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(lines)
+    return buffer.getvalue()
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    with replacing(path, "wb") as file:
+        file.write(content if isinstance(content, bytes) else content.encode("utf-8"))

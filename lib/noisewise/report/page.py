@@ -1,0 +1,144 @@
+"""The page: one HTML file that stands alone, offline."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import noisewise
+from noisewise.report import words
+from noisewise.report.answer import TaskAnswer, overall
+from noisewise.report.collect import ClassScores, Collected, Row
+from noisewise.report.summary import Cell
+from noisewise.report.tables import Table
+
+SHOWN_VALUES = 6
+HIDDEN_COLUMNS = ("key", "balanced_accuracy_best", "auroc_best", "gpu_seconds", "val_f1_best", "images_per_second")
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """The best recipe of a task, class by class; confusion: rows true, shares of each true class, over all seeds."""
+
+    heading: str
+    best: str
+    baseline: str | None
+    rows: list[tuple[str, str, str]]
+    classes: list[str]
+    confusion: list[list[float | None]]
+
+
+def render(title: str, answers: Sequence[TaskAnswer], tables: Sequence[Table], figure: str, found: Collected) -> str:
+    """The page's HTML. `figure`: SVG made by us; everything else is escaped by the template."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    columns = [item.name for item in fields(Row) if item.name not in HIDDEN_COLUMNS]
+    return environment.get_template("page.html").render(
+        title=title,
+        version=noisewise.__version__,
+        overall=overall(answers),
+        cards=[_card(one) for one in answers],
+        figure=figure,
+        tables=tables,
+        class_tables=[table for one in answers if (table := class_table(one, found.by_class))],
+        states=Counter(row.state for row in found.rows).most_common(),
+        total=len(found.rows),
+        unfinished=sum(not row.done for row in found.rows),
+        problems=found.problems,
+        columns=[name.replace("_", " ") for name in columns],
+        rows=[[_shown(getattr(row, name)) for name in columns] for row in found.rows],
+        provenance=provenance(found.provenance),
+    )
+
+
+def _card(one: TaskAnswer) -> dict[str, Any]:
+    """A task's answer; its first sentence large, its best score larger."""
+    top = one.best.stat("f1_best") if one.best else None
+    return {
+        "heading": one.heading,
+        "best": one.best.name if one.best else None,
+        "score": words.value(top) if top else None,
+        "lead": one.sentences[0],
+        "rest": one.sentences[1:],
+    }
+
+
+def class_table(one: TaskAnswer, by_class: dict[str, ClassScores]) -> ClassTable | None:
+    """Where the best recipe gains and what it confuses; None where no run of it says."""
+    best = _by_class(one.best, by_class)
+    if not best:
+        return None
+    base = _by_class(one.baseline, by_class) if one.baseline is not one.best else []
+    base = [scores for scores in base if scores.classes == best[0].classes]
+    rows = [
+        (name, _mean([scores.f1[index] for scores in best]), _mean([scores.f1[index] for scores in base]))
+        for index, name in enumerate(best[0].classes)
+    ]
+    size = range(len(best[0].classes))
+    counts = [[sum(scores.confusion[true][guess] for scores in best) for guess in size] for true in size]
+    shares = [[count / sum(line) if sum(line) else None for count in line] for line in counts]
+    baseline = one.baseline.name if base else None
+    return ClassTable(one.heading, one.best.name, baseline, rows, list(best[0].classes), shares)
+
+
+def _by_class(cell: Cell | None, by_class: dict[str, ClassScores]) -> list[ClassScores]:
+    """The class-by-class scores of a cell's runs, of those that agree on the classes with the first."""
+    found = [by_class[row.key] for row in cell.rows if row.key in by_class] if cell else []
+    return [scores for scores in found if scores.classes == found[0].classes]
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{sum(known) / len(known):.2f}" if known else "\N{EN DASH}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def provenance(found: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, str]]:
+    """What the runs were made with: each fact once, with the values that it took; seconds summed by stage."""
+    if not found:
+        return []
+    facts: dict[str, Counter[str]] = {}
+    seconds: dict[str, Counter[str]] = {"wall_seconds": Counter(), "gpu_seconds": Counter()}
+    for stage, values in found:
+        versions = values.get("versions")
+        told = {name: value for name, value in values.items() if not isinstance(value, (dict, list))}
+        told |= versions if isinstance(versions, dict) else {}
+        for name, value in told.items():
+            if name in seconds:
+                seconds[name][stage] += float(value) if isinstance(value, (int, float)) else 0.0
+            elif value is not None and value != "":
+                facts.setdefault(name, Counter())[str(value)] += 1
+    stages = Counter(stage for stage, _ in found)
+    lines = [("runs", ", ".join(f"{count} {stage}" for stage, count in stages.items()))]
+    for name, spent in seconds.items():
+        told = ", ".join(f"{stage} {duration(spent[stage])}" for stage in stages if spent[stage])
+        if told:
+            total = f"; together {duration(sum(spent.values()))}" if len(spent) > 1 else ""
+            lines.append((name.replace("_seconds", " time"), told + total))
+    return lines + [(name.replace("_", " "), _values(values)) for name, values in facts.items()]
+
+
+def _values(values: Counter[str]) -> str:
+    """One value as it is; several with their counts, the commonest first."""
+    if len(values) == 1:
+        return next(iter(values))
+    told = ", ".join(f"{value} ({words.plural(count, 'run')})" for value, count in values.most_common(SHOWN_VALUES))
+    return told + (f" and {len(values) - SHOWN_VALUES} more" if len(values) > SHOWN_VALUES else "")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: "48 s", "12 min", "3.4 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,138 @@
+"""Tables of macro-F1, mean ± sd over seeds: one table a dataset and kind of noise, as Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from noisewise.report import words
+from noisewise.report.summary import Cell, Task, noise_groups, tasks_of
+
+DIGITS = 3
+EMPTY = "\N{EN DASH}"
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "\N{EN DASH}": "--",
+    "\N{MINUS SIGN}": "$-$",
+} | {letter: f"\\{letter}" for letter in "&%$#_{}"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell of a table. best: it holds the highest mean of its column."""
+
+    text: str
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """rows: init, method, then an entry for each of `columns`; spans: a noise, and how many columns it heads."""
+
+    name: str
+    caption: str
+    spans: list[tuple[str, int]]
+    columns: list[str]
+    rows: list[tuple[str, str, list[Entry]]]
+
+
+def f1_tables(cells: Sequence[Cell]) -> list[Table]:
+    """A table for each dataset and kind of noise: at each rate the best epoch's score and the last epochs'."""
+    tasks = tasks_of(cells)
+    return [_table(group, cells, tasks) for group in noise_groups(tasks)]
+
+
+def _table(group: Sequence[Task], cells: Sequence[Cell], tasks: Sequence[Task]) -> Table:
+    at = {(cell.task, cell.init, cell.method): cell for cell in cells if cell.task in group}
+    recipes = list(dict.fromkeys((init, method) for _, init, method in at))
+    columns = [(task, score) for task in group for score in ("f1_best", "f1_last")]
+    best = {column: _highest(column, at) for column in columns}
+    rows = [
+        (init, method, [_entry(at.get((task, init, method)), score, best[task, score]) for task, score in columns])
+        for init, method in recipes
+    ]
+    counts = {found.n for cell in at.values() if (found := cell.stat("f1_best"))}
+    seeds = f"{min(counts)} to {max(counts)} seeds" if len(counts) > 1 else words.plural(max(counts, default=0), "seed")
+    kind, where = group[-1].noise, words.place(group[-1], tasks)
+    noise = "without added noise" if kind == "none" else f"under {kind} noise"
+    return Table(
+        name=file_name(f"f1_{where}_{kind}"),
+        caption=f"Macro-F1 on the clean test set of {where} {noise}: mean ± sd over {seeds}; the highest of each "
+        f"column in bold. best: the epoch with the best clean-validation F1; last: mean over the last epochs.",
+        spans=[(words.noise(task), 2) for task in group],
+        columns=["best", "last"] * len(group),
+        rows=rows,
+    )
+
+
+def _highest(column: tuple[Task, str], at: dict[tuple[Task, str, str], Cell]) -> float | None:
+    task, score = column
+    means = [found.mean for cell in at.values() if cell.task == task and (found := cell.stat(score))]
+    return max(means, default=None)
+
+
+def _entry(cell: Cell | None, score: str, highest: float | None) -> Entry:
+    found = cell.stat(score) if cell else None
+    return Entry(words.value(found, DIGITS), found.mean == highest) if found else Entry(EMPTY)
+
+
+def markdown(table: Table) -> str:
+    """The table in GitHub's dialect."""
+    heads = [noise for noise, width in table.spans for _ in range(width)]
+    header = ["init", "method", *(f"{noise}, {column}" for noise, column in zip(heads, table.columns, strict=True))]
+    lines = [[escape_markdown(name) for name in header], ["---", "---", *["---:"] * len(table.columns)]]
+    for init, method, entries in table.rows:
+        shown = [f"**{entry.text}**" if entry.best else entry.text for entry in entries]
+        lines.append([escape_markdown(init), escape_markdown(method), *shown])
+    body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{body}\n\n{escape_markdown(table.caption)}\n"
+
+
+def latex(table: Table) -> str:
+    """The table as a float for `\\input`; needs the package booktabs and nothing else."""
+    heads = " & ".join(rf"\multicolumn{{{width}}}{{c}}{{{escape_latex(noise)}}}" for noise, width in table.spans)
+    starts = [3 + sum(width for _, width in table.spans[:index]) for index in range(len(table.spans))]
+    rules = "".join(
+        rf"\cmidrule(lr){{{start}-{start + width - 1}}}" for start, (_, width) in zip(starts, table.spans, strict=True)
+    )
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape_latex(table.caption)}}}",
+        rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}}}",
+        r"\toprule",
+        rf" & & {heads} \\",
+        rules,
+        rf"init & method & {' & '.join(table.columns)} \\",
+        r"\midrule",
+    ]
+    for init, method, entries in table.rows:
+        shown = [
+            rf"\textbf{{{text}}}" if entry.best else text for entry in entries for text in [escape_latex(entry.text)]
+        ]
+        lines.append(rf"{escape_latex(init)} & {escape_latex(method)} & {' & '.join(shown)} \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+
+def escape_latex(text: str) -> str:
+    """Text that LaTeX prints as it is."""
+    return "".join(_TEX.get(letter, letter) for letter in " ".join(text.split()))
+
+
+def escape_markdown(text: str) -> str:
+    """Text that neither ends a table's cell nor becomes HTML or emphasis."""
+    return re.sub(r"([\\|*`<>\[\]])", r"\\\1", " ".join(text.split()))
+
+
+def file_name(text: str) -> str:
+    """A name for a file: letters, digits, dots and dashes, everything else an underscore."""
+    return re.sub(r"[^\w.-]+", "_", text).strip("._") or "table"

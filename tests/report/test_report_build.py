@@ -1,0 +1,152 @@
+"""The whole report: files, columns, and a page that is safe and stands alone."""
+
+from __future__ import annotations
+
+import csv
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+from made_up_runs import cut_in_half, fail, finetune, finish
+
+from noisewise.errors import UserError
+from noisewise.report.build import build_report
+from noisewise.runs.folder import RunFolder
+
+COLUMNS = (
+    "key,dataset,backbone,init,method,noise,rate,realised_rate,seed,resolution,f1_best,f1_last,accuracy_best,"
+    "accuracy_last,balanced_accuracy_best,auroc_best,best_epoch,epochs,gpu_seconds,wall_seconds,state"
+)
+
+
+class Elements(HTMLParser):
+    """Every element of a page with its attributes; and whether each that was opened was closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in ("meta", "link", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def table(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_everything_is_written(grid, tmp_path):
+    runs, root = grid
+    report = build_report(runs, root, tmp_path / "report", "demo")
+    assert report.page == tmp_path / "report" / "index.html"
+    written = {str(path.relative_to(report.page.parent)) for path in report.page.parent.rglob("*") if path.is_file()}
+    figures = {f"figures/f1_vs_rate.{form}" for form in ("png", "pdf", "svg")}
+    tables = {f"tables/f1_elpv_symmetric.{form}" for form in ("md", "tex")}
+    assert written == {"index.html", "results.csv", "summary.csv"} | figures | tables
+    assert report.answer[0].startswith("On elpv at symmetric 0.5 (realised 0.49), simclr + coteaching scores best")
+
+
+def test_csv_has_the_columns_that_scripts_rely_on_and_no_nan(grid, tmp_path):
+    runs, root = grid
+    runs = [*runs, finetune("imagenet")]
+    build_report(runs, root, tmp_path / "report", "demo")
+    text = (tmp_path / "report" / "results.csv").read_text()
+    assert text.startswith(f"{COLUMNS},")
+    assert "nan" not in text.lower()
+    rows = table(tmp_path / "report" / "results.csv")
+    assert [line["key"] for line in rows] == [run.key for run in runs]
+    assert (rows[-1]["state"], rows[-1]["f1_best"]) == ("waiting", "")
+    assert float(rows[1]["f1_best"]) == 0.51
+
+
+def test_summary_is_over_seeds(grid, tmp_path):
+    runs, root = grid
+    build_report(runs, root, tmp_path / "report", "demo")
+    first = table(tmp_path / "report" / "summary.csv")[0]
+    assert (first["init"], first["method"], first["n"], first["planned"]) == ("random", "cross_entropy", "2", "2")
+    assert float(first["f1_best_mean"]) == pytest.approx(0.505)
+    assert float(first["f1_best_sd"]) == pytest.approx(0.01 / 2**0.5)
+
+
+def test_the_page_is_whole_and_asks_nobody_for_anything(grid, tmp_path):
+    runs, root = grid
+    text = build_report(runs, root, tmp_path / "report", "demo").page.read_text(encoding="utf-8")
+    elements = Elements(text)
+    assert elements.open == []
+    assert not re.search(r"https?:|@import|url\((?!#)", text)
+    loading = [
+        (tag, name)
+        for tag, attrs in elements.found
+        for name, value in attrs.items()
+        if name in ("src", "href", "xlink:href", "srcset", "data") and not value.startswith("#")
+    ]
+    assert loading == []
+    assert not {"script", "link", "iframe", "img"} & {tag for tag, _ in elements.found}
+
+
+def test_the_page_leads_with_the_answer(grid, tmp_path):
+    runs, root = grid
+    text = build_report(runs, root, tmp_path / "report", "demo").page.read_text(encoding="utf-8")
+    places = [text.index(f'id="{name}"') for name in ("answer", "figure", "tables", "missing", "provenance")]
+    assert places == sorted(places)
+    assert "Nothing: every run is done." in text
+    for fact in ("3f9a2c1", "node1", "2.14.1", "13 min"):
+        assert fact in text
+
+
+def test_names_are_escaped(tmp_path):
+    evil = "<script>alert(1)</script>"
+    runs = [finetune(dataset=evil, seed=seed) for seed in (0, 1)]
+    finish(tmp_path / "runs", runs[0], classes=[evil, "b", '"c&', "d"])
+    fail(tmp_path / "runs", runs[1], message=evil, advice=evil)
+    text = build_report(runs, tmp_path / "runs", tmp_path / "report", evil).page.read_text(encoding="utf-8")
+    assert "script" not in {tag for tag, _ in Elements(text).found}
+    assert "&lt;script&gt;alert(1)" in text
+
+
+def test_an_unfinished_grid_says_what_is_missing_and_what_to_do(grid, tmp_path):
+    runs, root = grid
+    cut_in_half(RunFolder.of(root, runs[0]).result)
+    RunFolder.of(root, runs[1]).result.unlink()
+    fail(root, runs[2])
+    RunFolder.of(root, runs[2]).result.unlink()
+    report = build_report(runs, root, tmp_path / "report", "demo")
+    text = report.page.read_text(encoding="utf-8")
+    assert "3 of 8 fine-tuning runs have no result." in text
+    assert "out of memory at step 3" in text
+    assert "Set a smaller batch." in text
+    assert "result.json cannot be used" in text
+    assert any("5 of 8 runs are done (2 failed, 1 waiting)" in sentence for sentence in report.answer)
+
+
+def test_a_grid_that_has_not_begun_has_a_report(tmp_path):
+    report = build_report([finetune(), finetune(rate=0.2)], tmp_path / "runs", tmp_path / "report", "demo")
+    assert report.answer[0] == "On elpv, symmetric 0.5: no result yet. Of 1 run: 1 waiting."
+    assert "2 of 2 fine-tuning runs have no result." in report.page.read_text(encoding="utf-8")
+
+
+def test_no_runs_and_a_folder_that_cannot_be_written_are_told(grid, tmp_path):
+    with pytest.raises(UserError, match="no fine-tuning runs"):
+        build_report([], tmp_path, tmp_path / "report", "demo")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="out=DIR"):
+        build_report(*grid, tmp_path / "file", "demo")
+
+
+def test_importing_the_report_loads_no_plotting():
+    heavy = "{'matplotlib', 'pandas', 'jinja2', 'torch', 'sklearn'}"
+    code = f"import sys, noisewise.report.build; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
