@@ -2,11 +2,11 @@
 
     python bench/gpu.py [batch=256] [seconds=6] [resolutions=64,128,224]
 
-Needs no network and no images: it makes its own. First every method trains three steps on the CPU and on the GPU from
-the same weights, images and draws, in float32 without TF32; losses and weights must agree within the tolerances below.
-Then each method trains through the project's own loop at each resolution, in the precision that a run would use, and its
-images a second stand beside the limit: forward and backward of the same networks on a resident random tensor, with as
-many views, without data, augmentation, optimiser or bookkeeping.
+Needs no network and no images: it makes its own. First every method trains three steps on the CPU and on the GPU
+from the same weights, images and draws, in float32 without TF32; losses and weights must agree within the tolerances
+below. Then each method trains through the project's own loop at each resolution, in the precision that a run would use,
+and its images a second stand beside the limit: forward and backward of the same networks on a resident random tensor,
+with as many views, without data, augmentation, optimiser or bookkeeping.
 """
 
 from __future__ import annotations

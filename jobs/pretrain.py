@@ -1,4 +1,6 @@
-"""One pretraining, here and now: python jobs/pretrain.py dataset=NAME method=simclr [init=...] [seed=...] [key=value ...]
+"""One pretraining, here and now:
+
+python jobs/pretrain.py dataset=NAME method=simclr [init=...] [seed=...] [key=value ...]
 
 Other keys are the method's (epochs=100 batch=256 ...). With torchrun, one process a GPU:
 torchrun --nproc-per-node=4 jobs/pretrain.py dataset=NAME method=simclr

@@ -30,7 +30,7 @@ def parse(words: Sequence[str], schema: type[Schema], extra: bool = False) -> tu
     for word in words:
         key, equals, text = word.partition("=")
         if not equals or not key:
-            raise UserError(f"'{word}' is no key=value; type for instance {next(iter(legal))}=… (help=true lists the keys).")
+            raise UserError(f"'{word}' is no key=value; type {next(iter(legal))}=… (help=true lists the keys).")
         values = OmegaConf.to_container(OmegaConf.from_dotlist([word]))
         if key in legal and legal[key].type in ("str", str):
             values = {key: text}  # a path or a name stays as it was typed: runs=007 is no number

@@ -6,10 +6,10 @@ import json
 
 import pytest
 import torch
+from tests.train.toy import EPOCHS, toy_images, toy_loop
 
 from noisewise.errors import RunError
 from noisewise.train.control import Control, Interrupted
-from tests.train.toy import EPOCHS, toy_images, toy_loop
 
 STEPS = 4  # an epoch: 30 images in batches of at most 8
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as multiprocessing
+from tests.train.toy import toy_loop
 from torch import nn
 
 from noisewise.errors import RunError
 from noisewise.pretrain.simclr import nt_xent
 from noisewise.train.control import Control
 from noisewise.train.ranks import Ranks, joined, mean_over_batch
-from tests.train.toy import toy_loop
 
 CPU = torch.device("cpu")
 

@@ -44,14 +44,14 @@ def toy_images() -> Tensor:
     return torch.randint(0, 256, (COUNT, 2, 2, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def toy_loop(path: Path, control: Control, lr: float = 0.1, world: int = 1, images=toy_images) -> tuple[Loop, RunFolder]:
+def toy_loop(path: Path, control: Control, lr: float = 0.1, world: int = 1) -> tuple[Loop, RunFolder]:
     """A loop over the toy method in a run folder of its own; call `.run()`."""
     recipe = PretrainRecipe(epochs=EPOCHS, batch=BATCH, lr=lr, warmup_epochs=1)
     run = Pretrain(Prepare("toy"), "simclr", recipe)
     folder, settings = RunFolder.of(path, run), Settings()
     folder.create(run, settings)
     torch.manual_seed(0)
-    pixels = images()
+    pixels = toy_images()
     ranks = Ranks(int(os.environ.get("RANK", 0)), world, torch.device("cpu"))
     loop = Loop(
         method=Toy(),

@@ -62,21 +62,23 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
             control=control,
             tracker=tracker,
         ).run()
+        if not tracker:
+            return {}
+        result = {
+            **_final_scores(run, place.history, folder),
+            "classes": pack.classes,
+            "train_images": len(train),
+            "test_images": len(pack.indices("test")),
+            "realised_rate": noisy.realised_rate,
+            "label_set": noisy.fingerprint,
+            "initial_weights": loaded,
+        }
+        tracker.close(result)
+        return result
     finally:
         source.close()
         if tracker:
             tracker.close()
-    if not ranks.first:
-        return {}
-    return {
-        **_final_scores(run, place.history, folder),
-        "classes": pack.classes,
-        "train_images": len(train),
-        "test_images": len(pack.indices("test")),
-        "realised_rate": noisy.realised_rate,
-        "label_set": noisy.fingerprint,
-        "initial_weights": loaded,
-    }
 
 
 def _build(
@@ -145,6 +147,7 @@ def _final_scores(run: Finetune, history: list[dict[str, Any]], folder: RunFolde
         found = score(kept["probabilities"], kept["labels"])
     return {
         **best_and_last(history, run.recipe.last_epochs),
+        "val_f1_best": max(record["val_f1"] for record in history),
         "f1_per_class_best": found.f1_per_class,
         "confusion_best": found.confusion,
         "epochs": run.recipe.epochs,

@@ -32,7 +32,7 @@ def check_rate(kind: str, rate: float, where: str) -> float:
 
 
 def parse_init(text: str, where: str) -> tuple[str, list[tuple[str, str | None]]]:
-    """An initialisation as weights and a chain of pretrainings: "imagenet+simclr@nct" is ("imagenet", [("simclr", "nct")]).
+    """An initialisation as weights and a chain: "imagenet+simclr@nct" is ("imagenet", [("simclr", "nct")]).
 
     Raises:
         UserError: an unknown name, weights that are not first, or a method that follows itself.

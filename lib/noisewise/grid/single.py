@@ -58,5 +58,5 @@ def _possible(run: Any) -> Any:
     """The run, if this version can run it and all that it stands on."""
     everything: list[Run] = [*ancestors(run), run]
     if reasons := why_missing(everything):
-        raise UserError(f"this version of noisewise does not have it yet: {', '.join(dict.fromkeys(reasons.values()))}.")
+        raise UserError(f"this version of noisewise does not have {', '.join(dict.fromkeys(reasons.values()))} yet.")
     return run

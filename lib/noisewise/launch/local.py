@@ -1,7 +1,7 @@
 """The local executor: a grid's runs on this machine, several at a time, parents before children.
 
-Each run is a submitit task, as on a cluster. A run that fails takes along only those that stand on it. Ctrl-C asks every
-run to save and leave; the next submit goes on from there.
+Each run is a submitit task, as on a cluster. A run that fails takes along only those that stand on it. Ctrl-C asks
+every run to save and leave; the next submit goes on from there.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class _Running:
 
 
 class LocalScheduler:
-    """Runs `todo`, which has parents before children, on this machine's slots."""
+    """Runs `todo`, which has parents before children, on this machine's slots; waits for what others are at work on."""
 
     def __init__(self, todo: Sequence[Run], root: Path, cluster: Cluster, slots: Slots, progress: Progress) -> None:
         self.waiting = list(todo)
@@ -82,9 +82,12 @@ class LocalScheduler:
             self.running.remove(item)
             self.free.append(item.slot)
             folder = self._folder(item.run)
-            if folder.state() is State.DONE:
+            state = folder.state()
+            if state is State.DONE:
                 self.outcome.done.append(item.run.key)
                 self.progress.done(item.run, folder)
+            elif state is State.RUNNING:  # another submit was faster: wait for it
+                self.waiting.append(item.run)
             else:
                 self.outcome.failed.append(item.run.key)
                 self.progress.failed(item.run, folder)
@@ -95,9 +98,25 @@ class LocalScheduler:
                 self.waiting.remove(run)
                 self.outcome.blocked.append(run.key)
                 self.progress.blocked(run)
-            elif self.free and all(self._folder(parent).result.exists() for parent in run.parents):
-                self.waiting.remove(run)
-                self._start(run)
+            elif self.free and all(self._done(parent) for parent in run.parents):
+                self._start_unless_elsewhere(run)
+
+    def _start_unless_elsewhere(self, run: Run) -> None:
+        """Start a run, unless another submit is at work on it, or has done it meanwhile."""
+        state = self._folder(run).state()
+        if state is State.RUNNING:
+            return
+        self.waiting.remove(run)
+        if state is State.DONE:
+            self.outcome.done.append(run.key)
+            self.progress.done(run, self._folder(run))
+        else:
+            self._start(run)
+
+    def _done(self, parent: Run) -> bool:
+        """Whether a parent is done: not one of ours that is still being collected, and it has its result."""
+        running = any(item.run.key == parent.key for item in self.running)
+        return not running and self._folder(parent).result.exists()
 
     def _hopeless(self, parent: Run) -> bool:
         """Whether a parent will not be done: it failed, or its own parent did."""

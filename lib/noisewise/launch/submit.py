@@ -51,13 +51,17 @@ def commit(runs: Iterable[Run], root: Path, settings: Settings) -> None:
 
 
 def run_here(plan: Plan, root: Path, cluster: Cluster, settings: Settings) -> Any:
-    """Commit the plan and run it on this machine to its end; returns the executor's `Outcome`."""
+    """Commit the plan and run it on this machine to its end; returns the executor's `Outcome`.
+
+    What another submit is at work on is waited for.
+    """
     from noisewise.launch.local import LocalScheduler  # submitit takes half a second to import
     from noisewise.launch.progress import make_progress
 
-    commit(plan.todo, root, settings)
-    with make_progress(len(plan.todo)) as progress:
-        return LocalScheduler(plan.todo, root, cluster, slots(cluster), progress).run()
+    todo = [run for run in plan.grid.ready if plan.states[run.key] is not State.DONE]
+    commit(todo, root, settings)
+    with make_progress(len(todo)) as progress:
+        return LocalScheduler(todo, root, cluster, slots(cluster), progress).run()
 
 
 def settings_for(cluster: Cluster, data: str, wandb: str, group: str) -> Settings:

@@ -59,15 +59,21 @@ def pretrain(run: Pretrain, folder: RunFolder, settings: Settings, ranks: Ranks,
             control=control,
             tracker=tracker,
         ).run()
+        if not tracker:
+            return {}
+        checkpoint.save(folder.encoder, method.encoder.state_dict())
+        result = {
+            "loss": place.history[-1]["loss"],
+            "epochs": recipe.epochs,
+            "train_images": len(train),
+            "initial_weights": loaded,
+        }
+        tracker.close(result)
+        return result
     finally:
         source.close()
         if tracker:
             tracker.close()
-    if not ranks.first:
-        return {}
-    checkpoint.save(folder.encoder, method.encoder.state_dict())
-    last = place.history[-1]
-    return {"loss": last["loss"], "epochs": recipe.epochs, "train_images": len(train), "initial_weights": loaded}
 
 
 def _build(run: Pretrain, encoder: nn.Module) -> nn.Module:

@@ -36,9 +36,9 @@ class Source:
     root: str = ""
     image: str = "image"
     label: str = "label"
-    split: Optional[str] = None  # noqa: UP045 (OmegaConf reads this form on every Python)
-    patient: Optional[str] = None  # noqa: UP045
-    clean_label: Optional[str] = None  # noqa: UP045
+    split: Optional[str] = None
+    patient: Optional[str] = None
+    clean_label: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Pretrain:
     prepare: Prepare
     method: str
     recipe: Recipe
-    init: Union[str, Pretrain] = "random"  # noqa: UP007
+    init: Union[str, Pretrain] = "random"
     seed: int = 0
     normalise: Normalise = field(default_factory=Normalise)
     allowed: Invariance = field(default_factory=Invariance)
@@ -152,7 +152,7 @@ class Finetune:
     method: str
     recipe: Recipe
     noise: Noise = field(default_factory=Noise)
-    init: Union[str, Pretrain] = "random"  # noqa: UP007
+    init: Union[str, Pretrain] = "random"
     seed: int = 0
     normalise: Normalise = field(default_factory=Normalise)
     allowed: Invariance = field(default_factory=Invariance)

@@ -115,7 +115,7 @@ class CoTeaching(FinetuneRecipe):
         and not to be had in real use), a number is an assumption of yours.
     """
 
-    assume_rate: Union[float, str] = "known"  # noqa: UP007 (OmegaConf reads this form)
+    assume_rate: Union[float, str] = "known"
     ramp_epochs: float = 10.0
 
 

@@ -1,0 +1,101 @@
+"""Killed without warning, at random instants, in the middle of whatever it was doing; resumed; and nothing shows."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from noisewise.grid.expand import read_grid
+from noisewise.launch.command import payload_command
+from noisewise.launch.payload import execute
+from noisewise.runs.folder import RunFolder, Settings
+from noisewise.train.control import Control
+
+KILLS = 5
+
+
+@pytest.fixture(scope="module")
+def runs(shapes, shapes_grid, tmp_path_factory):
+    """The shapes' grid with longer trainings; preparation done. Returns the runs folder, the settings and the runs."""
+    root = tmp_path_factory.mktemp("resume")
+    grid = read_grid(str(shapes_grid), {"recipe": {"all": {"epochs": 8}}})
+    settings = Settings(data=str(shapes), threads=1, device="cpu", checkpoint_minutes=0)
+    prepare = grid.runs[0]
+    RunFolder.of(root / "killed", prepare).create(prepare, settings)
+    assert execute(RunFolder.of(root / "killed", prepare), Control()) == 0
+    return root, settings, grid.runs
+
+
+def undisturbed(root, run, settings) -> RunFolder:
+    """The run in a folder of its own, in one go, with no checkpoint but at the epochs' ends."""
+    folder = RunFolder.of(root / "undisturbed", run)
+    folder.create(run, replace(settings, checkpoint_minutes=60))
+    assert subprocess.run(payload_command(folder.path), stdin=subprocess.DEVNULL).returncode == 0
+    return folder
+
+
+def killed(root, run, settings, dice: random.Random) -> RunFolder:
+    """The run killed five times while it trains, checkpointing every step, then left to its end."""
+    folder = RunFolder.of(root / "killed", run)
+    folder.create(run, settings)
+    kills = 0
+    while kills < KILLS:
+        process = subprocess.Popen(payload_command(folder.path), stdin=subprocess.DEVNULL)
+        before = stamp(folder)
+        while stamp(folder) == before and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(dice.uniform(0, 0.4))
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert kills == KILLS, "the run ended before it could be killed as often as it should"
+    assert subprocess.run(payload_command(folder.path), stdin=subprocess.DEVNULL).returncode == 0
+    return folder
+
+
+def stamp(folder: RunFolder) -> int:
+    return folder.checkpoint.stat().st_mtime_ns if folder.checkpoint.exists() else 0
+
+
+def timeless(folder: RunFolder) -> list[dict]:
+    lines = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key not in ("time", "images_per_second")} for line in lines]
+
+
+def check_same_tensors(one, other) -> None:
+    first, second = (torch.load(path, weights_only=True) for path in (one, other))
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_pretraining(runs):
+    root, settings, all_runs = runs
+    run = next(run for run in all_runs if run.stage == "pretrain")
+    whole, torn = undisturbed(root, run, settings), killed(root, run, settings, random.Random(0))
+    check_same_tensors(whole.encoder, torn.encoder)
+    assert timeless(whole) == timeless(torn)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_finetuning(runs):
+    root, settings, all_runs = runs
+    run = next(run for run in all_runs if run.stage == "finetune" and run.method == "coteaching")
+    whole, torn = undisturbed(root, run, settings), killed(root, run, settings, random.Random(1))
+    check_same_tensors(whole.model, torn.model)
+    assert timeless(whole) == timeless(torn)
+    timed = {"gpu_seconds", "wall_seconds"}
+    one, other = ({k: v for k, v in f.read_result().items() if k not in timed} for f in (whole, torn))
+    assert one == other
