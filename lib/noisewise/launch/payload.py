@@ -17,7 +17,7 @@ from noisewise.errors import UserError
 from noisewise.runs import provenance
 from noisewise.runs.config import Finetune, Prepare, Pretrain, Run
 from noisewise.runs.failure import classify
-from noisewise.runs.files import write_json
+from noisewise.runs.files import remove_leftovers, write_json
 from noisewise.runs.folder import RunFolder, Settings
 from noisewise.runs.lease import Lease, LeaseHeld
 from noisewise.train.control import INTERRUPTED, Control, Interrupted
@@ -50,8 +50,9 @@ def _attempt(folder: RunFolder, control: Control, ranks: Ranks | None) -> int:
     try:
         run, settings = folder.read_run(), folder.read_settings()
         if _first():
+            provenance.begin(folder)  # before failure.json goes: its age tells when the last attempt ended
             folder.failure.unlink(missing_ok=True)
-            provenance.begin(folder)
+            remove_leftovers(folder.path)
         _train(run, folder, settings, control, ranks)
     except Interrupted:
         if _first():

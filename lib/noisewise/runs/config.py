@@ -11,10 +11,10 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import cached_property
-from typing import Any, ClassVar, Optional, Union
+from functools import cache, cached_property
+from typing import Any, ClassVar, Optional, Union, get_type_hints
 
-from noisewise.errors import UserError
+from noisewise.errors import UserError, unknown
 from noisewise.runs.recipe import METHODS, Recipe
 from noisewise.runs.schema import build
 
@@ -210,27 +210,43 @@ def from_dict(values: Mapping[str, Any], where: str = "config") -> Run:
     Raises:
         UserError: an unknown stage, method or key, or a wrong type; `where` says whose.
     """
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where}: expected keys and values, got {values!r}.")
     values = dict(values)
     stage = values.pop("stage", None)
     if stage == "prepare":
         return build(Prepare, values, where)
     if stage not in ("pretrain", "finetune"):
-        raise UserError(f"{where}: stage '{stage}' is none of {', '.join(STAGES)}.")
-    methods = METHODS[stage]
-    if values.get("method") not in methods:
-        raise UserError(f"{where}: method '{values.get('method')}' is none of {', '.join(methods)}.")
-    values["prepare"] = from_dict(values["prepare"], f"{where}.prepare")
-    if isinstance(values["init"], Mapping):
-        values["init"] = from_dict(values["init"], f"{where}.init")
-    values["recipe"] = build(methods[values["method"]], values["recipe"], f"{where}.recipe")
-    for name, schema in {"noise": Noise, "normalise": Normalise, "allowed": Invariance}.items():
-        if name in values:
-            values[name] = build(schema, values[name], f"{where}.{name}")
+        raise unknown("stage", stage, STAGES, where)
     cls = Pretrain if stage == "pretrain" else Finetune
     legal = {item.name for item in fields(cls)}
-    if extra := set(values) - legal:
-        raise UserError(f"{where}: unknown key {sorted(extra)[0]!r}. Legal: {', '.join(sorted(legal))}.")
+    for key in values:
+        if key not in legal:
+            raise unknown("key", key, legal, where)
+    method = values.get("method")
+    if method not in METHODS[stage]:
+        raise unknown("method", method, METHODS[stage], where)
+    values["prepare"] = _nested(values, "prepare", Prepare, where)
+    if isinstance(values.get("init"), Mapping):
+        values["init"] = _nested(values, "init", Pretrain, where)
+    parts = {"recipe": METHODS[stage][method], "noise": Noise, "normalise": Normalise, "allowed": Invariance}
+    for name in parts.keys() & legal:
+        values[name] = build(parts[name], values.get(name, {}), f"{where}.{name}")
+    seed = values.get("seed", 0)
+    if type(seed) is not int:
+        raise UserError(f"{where}: 'seed': {seed!r} is no whole number.")
+    if not isinstance(values.get("init", ""), (str, Pretrain)):
+        raise UserError(f"{where}: 'init': {values['init']!r} is neither a name nor a pretraining.")
     return cls(**values)
+
+
+def _nested(values: Mapping[str, Any], name: str, cls: type[Run], where: str) -> Run:
+    if name not in values:
+        raise UserError(f"{where}: '{name}' is missing.")
+    run = from_dict(values[name], f"{where}.{name}")
+    if not isinstance(run, cls):
+        raise UserError(f"{where}.{name}: a run of stage '{run.stage}' cannot stand here, only '{cls.stage}'.")
+    return run
 
 
 def _identity(run: Run) -> dict[str, Any]:
@@ -244,5 +260,19 @@ def _identity(run: Run) -> dict[str, Any]:
 
 def hash_config(values: Mapping[str, Any]) -> str:
     """A short hash of a config, the same on every machine and Python."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False, default=vars)
+    try:
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
+    except ValueError:
+        raise UserError(f"a {values['stage']} config holds a number that is not finite: {values}") from None
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """A dataclass for the hash: an int given where a float is meant (rate=0) is that float."""
+    types = _types(type(value))
+    return {name: float(item) if types[name] is float else item for name, item in vars(value).items()}
+
+
+@cache
+def _types(schema: type) -> dict[str, Any]:
+    return get_type_hints(schema)

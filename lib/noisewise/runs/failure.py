@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import traceback
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,6 +21,8 @@ ADVICE = {
     "bug": "Please report it with the traceback in the run's log; submitting the grid again retries it.",
 }
 
+_CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}  # a process does these to itself
+_OOM_WORDS = ("DefaultCPUAllocator: can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 _NODE_ERRNO = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE}
 
 
@@ -59,15 +62,18 @@ def from_exit(code: int, oom_killed: bool) -> Failure:
     """
     if oom_killed:
         return Failure("oom", "killed by the kernel for want of memory", ADVICE["oom"])
-    if code < 0:
-        return Failure("node", f"killed by signal {-code}, from outside", ADVICE["node"])
+    number = -code if code < 0 else code - 128  # a container's or shell's way of saying the same
+    if number in _CRASHES:
+        return Failure("bug", f"crashed with signal {number}; see its log", ADVICE["bug"])
+    if number > 0:
+        return Failure("node", f"killed by signal {number}, from outside", ADVICE["node"])
     return Failure("bug", f"ended with exit status {code} and no word; see its log", ADVICE["bug"])
 
 
 def _kind_of(error: BaseException) -> str:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "oom"
-    if "DefaultCPUAllocator: can't allocate memory" in str(error):
+    if any(words in str(error) for words in _OOM_WORDS) or getattr(error, "errno", None) == errno.ENOMEM:
         return "oom"
     if isinstance(error, OSError) and error.errno in _NODE_ERRNO:
         return "node"

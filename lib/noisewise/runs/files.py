@@ -27,6 +27,12 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO]:
         raise
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a kill in the middle of `replacing` has left in a folder that nobody else writes to."""
+    for path in folder.glob(".*." + "[0-9a-f]" * 16):
+        path.unlink(missing_ok=True)
+
+
 def write_json(path: Path, values: Any) -> None:
     """Write `values` as JSON in one step; numbers that JSON lacks (NaN, infinities) are refused."""
     text = json.dumps(values, indent=1, allow_nan=False, ensure_ascii=False)
@@ -38,5 +44,5 @@ def read_json(path: Path) -> Any:
     """The JSON in a file, or None where there is no such file."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None

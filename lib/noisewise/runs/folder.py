@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from yaml import YAMLError
 
 from noisewise.errors import UserError
 from noisewise.runs import lease
@@ -106,6 +107,8 @@ class RunFolder:
             values = OmegaConf.to_container(OmegaConf.load(self.config))
         except FileNotFoundError:
             raise UserError(f"{self.path} is no run folder: it has no config.yaml.") from None
+        except YAMLError as error:
+            raise UserError(f"{self.config} is no YAML: {error}. Remove {self.path} and submit again.") from None
         run = from_dict(values, str(self.config))
         if (run.stage, run.key) != (self.path.parent.name, self.path.name):
             raise UserError(
@@ -133,6 +136,8 @@ class RunFolder:
             return State.RUNNING
         if self.failure.exists():
             return State.FAILED
+        if self.result.exists():  # it ended while we looked
+            return State.DONE
         return State.LOST if self.lease.exists() else State.WAITING
 
 

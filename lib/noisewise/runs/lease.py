@@ -1,13 +1,16 @@
 """A lease: the file by which one process says that it is at work on a run, so that no other is.
 
-It holds host, process id and that process's start time, and is touched every few seconds. On the same host the
-process table decides whether the holder lives; from another host, the age of the last touch.
+It names the holder by process id and start time, and is touched every few seconds. Where the reader shares the
+holder's process table, that table decides whether the holder lives; elsewhere the age of the last touch does.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
+import secrets
 import socket
 import threading
 import time
@@ -18,6 +21,8 @@ from noisewise.runs.files import read_json
 
 TOUCH_SECONDS = 10
 STALE_SECONDS = 90
+
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 class LeaseHeld(Exception):
@@ -33,43 +38,56 @@ class Lease:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._holder: dict[str, Any] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._touch, daemon=True)
 
     def __enter__(self) -> Lease:
-        if alive(self.path):
-            raise LeaseHeld(f"{self.path.parent} is being worked on by {describe(self.path)}")
-        self._clear_dead()
-        text = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())})
-        temporary = self.path.with_name(f".lease.{socket.gethostname()}.{os.getpid()}")
-        temporary.write_text(text)
+        pid = os.getpid()
+        self._holder = {"host": socket.gethostname(), "place": _place(), "pid": pid, "started": _started(pid)}
+        mine = self.path.with_name(f".lease.{secrets.token_hex(8)}")
         try:
-            os.link(temporary, self.path)  # fails if the lease exists: of two starters one wins, on NFS too
-        except FileExistsError:
-            raise LeaseHeld(f"{self.path.parent} was taken by {describe(self.path)} at the same moment") from None
+            mine.write_text(json.dumps(self._holder))
+            while not (self._take_free(mine) or self._take_over(mine)):
+                pass  # it changed hands while we looked
         finally:
-            temporary.unlink()
+            mine.unlink(missing_ok=True)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        self.path.unlink(missing_ok=True)
+        if _read(self.path) == self._holder:
+            self.path.unlink()
 
-    def _clear_dead(self) -> None:
-        """Move a dead holder's lease aside: of two that try, the rename succeeds for one."""
-        aside = self.path.with_name(f".lease.dead.{socket.gethostname()}.{os.getpid()}")
+    def _take_free(self, mine: Path) -> bool:
+        """Take a lease that nobody has: of two that link, one succeeds, on NFS too."""
         try:
-            os.rename(self.path, aside)
+            os.link(mine, self.path)
+        except FileExistsError:
+            return False
+        return True
+
+    def _take_over(self, mine: Path) -> bool:
+        """Replace a dead holder's lease under a lock on that very file, so that nobody replaces a newer one."""
+        try:
+            with self.path.open("r+") as old:
+                _lock(old.fileno(), self.path)
+                if not os.path.samestat(os.fstat(old.fileno()), os.stat(self.path)):
+                    return False
+                if alive(self.path):
+                    raise LeaseHeld(f"{self.path.parent} is being worked on by {describe(self.path)}")
+                os.replace(mine, self.path)
         except FileNotFoundError:
-            return
-        aside.unlink()
+            return False
+        return True
 
     def _touch(self) -> None:
         while not self._stop.wait(TOUCH_SECONDS):
             try:
-                os.utime(self.path)
+                if _read(self.path) == self._holder:
+                    os.utime(self.path)
             except OSError:  # a full or absent file system must not end the training
                 continue
 
@@ -78,11 +96,11 @@ def alive(path: Path) -> bool:
     """Whether a lease is there and its holder lives."""
     try:
         holder, age = _read(path), time.time() - path.stat().st_mtime
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     if holder is None:
         return False
-    if holder["host"] == socket.gethostname():
+    if holder.get("place") == _place():
         return _started(holder["pid"]) == holder["started"]
     return age < STALE_SECONDS
 
@@ -93,11 +111,26 @@ def describe(path: Path) -> str:
     return f"process {holder['pid']} on {holder['host']}" if holder else "nobody"
 
 
+def _lock(handle: int, path: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LeaseHeld(f"{path.parent} is being taken over by another process at this moment") from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:  # some parallel file systems are mounted without; then two may collide
+            raise
+
+
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         return read_json(path)
     except json.JSONDecodeError:
         return None
+
+
+def _place() -> str:
+    """Names a process table: a boot of a machine, and the namespace of process ids (containers may have their own)."""
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
 
 
 def _started(pid: int) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -36,13 +36,13 @@ def check_keys(schema: type, values: Mapping[str, Any], where: str) -> None:
     """Refuse keys that the dataclass does not have, at any depth, before OmegaConf words it worse."""
     if not isinstance(values, Mapping):
         raise UserError(f"{where}: expected keys and values, got {values!r}.")
-    legal = {item.name: item for item in fields(schema)}
+    legal = {item.name for item in fields(schema)}
+    types = get_type_hints(schema)
     for key, value in values.items():
         if key not in legal:
             raise unknown("key", key, legal, where)
-        default = legal[key].default_factory
-        if isinstance(value, Mapping) and isinstance(default, type) and is_dataclass(default):
-            check_keys(default, value, f"{where}.{key}")
+        if isinstance(value, Mapping) and is_dataclass(types[key]):
+            check_keys(types[key], value, f"{where}.{key}")
 
 
 def _writable(node: DictConfig) -> DictConfig:
