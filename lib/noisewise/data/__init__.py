@@ -1,0 +1,1 @@
+"""Images and labels: readers, split, pack, loader, augmentation, noise."""

@@ -1,0 +1,123 @@
+"""Label noise: a set of noisy training labels, drawn once from its own generator and kept with the pack.
+
+The draw depends on (kind, rate, seed, the pack's content) and on nothing else, so it is the same on every machine and
+for every size of the pack. The rate that came out and the confusion of true with given labels are recorded.
+
+Adding a kind is one function from clean labels to noisy ones and one line in `KINDS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from noisewise.data.pack import Pack
+from noisewise.errors import RunError, UserError, unknown
+from noisewise.runs.config import Noise
+from noisewise.runs.files import read_json, replacing, write_json
+
+Corrupt = Callable[[np.ndarray, int, float, np.random.Generator], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSet:
+    """The labels that a run trains on, aligned with `pack.indices("train")`.
+
+    labels: int64 [n], noisy. clean: int64 [n]. realised_rate: share of labels that differ.
+    confusion: int64 [C, C], how many of true class i (row) are labelled j. fingerprint: SHA-256 of `labels`.
+    """
+
+    labels: np.ndarray
+    clean: np.ndarray
+    realised_rate: float
+    confusion: np.ndarray
+    fingerprint: str
+
+
+def label_set(pack: Pack, noise: Noise) -> LabelSet:
+    """The noisy training labels of a pack: read where they were drawn before, else drawn and saved under noise/.
+
+    Raises:
+        UserError: an unknown kind, or a rate outside [0, 1).
+        RunError: data; a saved set is not of this pack, or is damaged.
+    """
+    if noise.kind not in KINDS:
+        raise unknown("noise", noise.kind, KINDS)
+    if not 0 <= noise.rate < 1:
+        raise UserError(f"noise rate {noise.rate:g} of '{noise.kind}' must be at least 0 and below 1.")
+    clean = pack.labels[pack.indices("train")]
+    path = pack.folder / "noise" / f"{noise.kind}-{noise.rate!r}-{noise.seed}.npz"
+    if path.with_suffix(".json").exists():
+        return _describe(_read(path, pack, noise), clean, len(pack.classes))
+    labels = KINDS[noise.kind](clean, len(pack.classes), noise.rate, _generator(pack, noise))
+    found = _describe(labels, clean, len(pack.classes))
+    _save(path, pack, noise, found)
+    return found
+
+
+def symmetric(clean: np.ndarray, classes: int, rate: float, rng: np.random.Generator) -> np.ndarray:
+    """Each label flips with probability `rate`, uniformly to one of the other classes (never to its own)."""
+    flips = rng.random(len(clean)) < rate
+    others = (clean + rng.integers(1, classes, len(clean))) % classes
+    return np.where(flips, others, clean)
+
+
+def none(clean: np.ndarray, classes: int, rate: float, rng: np.random.Generator) -> np.ndarray:
+    """No noise: the clean labels."""
+    return clean.copy()
+
+
+KINDS: dict[str, Corrupt] = {"none": none, "symmetric": symmetric}
+
+
+def _generator(pack: Pack, noise: Noise) -> np.random.Generator:
+    text = repr((noise.kind, float(noise.rate), noise.seed, pack.content))
+    return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")))
+
+
+def _describe(labels: np.ndarray, clean: np.ndarray, classes: int) -> LabelSet:
+    confusion = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(confusion, (clean, labels), 1)
+    return LabelSet(labels, clean, float(np.mean(labels != clean)), confusion, _fingerprint(labels))
+
+
+def _fingerprint(labels: np.ndarray) -> str:
+    return hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest()
+
+
+def _save(path: Path, pack: Pack, noise: Noise, found: LabelSet) -> None:
+    """The labels, then their description, which says that the labels are whole."""
+    with replacing(path, "wb") as file:
+        np.savez(file, labels=found.labels, clean=found.clean, index=pack.indices("train"))
+    description = {
+        "kind": noise.kind,
+        "rate": noise.rate,
+        "seed": noise.seed,
+        "content": pack.content,
+        "classes": pack.classes,
+        "realised_rate": found.realised_rate,
+        "confusion": found.confusion.tolist(),
+        "fingerprint": found.fingerprint,
+    }
+    write_json(path.with_suffix(".json"), description)
+
+
+def _read(path: Path, pack: Pack, noise: Noise) -> np.ndarray:
+    advice = f"Remove {path.with_suffix('.json')}: the same labels are drawn again."
+    try:
+        description = read_json(path.with_suffix(".json"))
+        with np.load(path) as arrays:
+            labels = arrays["labels"]
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise RunError("data", f"the label set {path} cannot be read: {error}", advice) from None
+    asked = {"kind": noise.kind, "rate": noise.rate, "seed": noise.seed, "content": pack.content}
+    if odd := [key for key, value in asked.items() if description.get(key) != value]:
+        raise RunError("data", f"the label set {path} is of another {odd[0]}", advice)
+    if description.get("fingerprint") != _fingerprint(labels) or len(labels) != len(pack.indices("train")):
+        raise RunError("data", f"the label set {path} is damaged: its fingerprint differs", advice)
+    return labels

@@ -1,0 +1,105 @@
+"""Training, validation and test: official where given, otherwise cut by patient, stratified by class, seeded.
+
+The cut is iterative stratification (Sechidis et al., 2011) with patients as its units; an image of an unknown patient
+is a unit of its own. It depends on the images' and patients' names and the seed, not on the order of files.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from noisewise.data.table import SPLITS, Table
+from noisewise.errors import RunError
+from noisewise.runs.config import Split
+
+
+def assign(table: Table, split: Split) -> np.ndarray:
+    """The split of each image: str [n] of "train", "val", "test".
+
+    An official split is kept; "val" or "test" that it lacks is cut from its training images (`split`'s shares of them).
+
+    Raises:
+        RunError: config, for shares that leave nothing to train on; data, if a class is too small to be in every
+            split, or an official split has a patient on two sides.
+    """
+    shares = {"val": split.val, "test": split.test}
+    if min(shares.values()) <= 0 or sum(shares.values()) >= 1:
+        raise RunError(
+            "config",
+            f"split shares val={split.val:g} and test={split.test:g} leave nothing for one of the splits",
+            "Set the dataset's split so that both are above 0 and their sum is below 1.",
+        )
+    official = np.array(table.split if table.split is not None else ["train"] * len(table.labels), dtype="<U5")
+    lacking = [name for name in ("val", "test") if name not in official]
+    _check_patients(table, official)
+    if lacking:
+        wanted = {"train": 1 - sum(shares[name] for name in lacking), **{name: shares[name] for name in lacking}}
+        rows = np.flatnonzero(official == "train")
+        official[rows] = _cut(table, rows, wanted, split.seed)
+    _check_classes(table, official)
+    return official
+
+
+def _cut(table: Table, rows: np.ndarray, wanted: dict[str, float], seed: int) -> list[str]:
+    """A split for each of `rows`, with about the wanted share of every class in each."""
+    names = table.relative_paths()
+    unit_of = [table.patients[row] if table.patients is not None else names[row] for row in rows]
+    units = sorted(set(unit_of))
+    number = {unit: position for position, unit in enumerate(units)}
+    counts = np.zeros((len(units), len(table.classes)))
+    np.add.at(counts, ([number[unit] for unit in unit_of], table.labels[rows]), 1)
+    chosen = _stratify(counts, np.array(list(wanted.values())), np.random.default_rng(seed))
+    parts = list(wanted)
+    return [parts[chosen[number[unit]]] for unit in unit_of]
+
+
+def _stratify(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A part for each unit, int64 [units], from the units' images a class [units, classes] and the parts' shares.
+
+    Rarest class first, largest unit first, to the part that lacks most images of that class; before that, to one that
+    has none of it.
+    """
+    target = shares[:, None] * counts.sum(axis=0)
+    held = np.zeros_like(target)
+    chosen = np.full(len(counts), -1)
+    shuffled = rng.permutation(len(counts))
+    for column in np.argsort((counts > 0).sum(axis=0), kind="stable"):
+        todo = [unit for unit in shuffled if chosen[unit] < 0 and counts[unit, column]]
+        for unit in sorted(todo, key=lambda unit: -counts[unit, column]):
+            need = target[:, column] - held[:, column]
+            part = np.lexsort((need, held[:, column] == 0))[-1]
+            chosen[unit] = part
+            held[part] += counts[unit]
+    return chosen
+
+
+def _check_patients(table: Table, official: np.ndarray) -> None:
+    sides = defaultdict(set)
+    for patient, side in zip(table.patients or [], official, strict=False):
+        sides[patient].add(str(side))
+    if leaking := sorted(patient for patient, found in sides.items() if len(found) > 1):
+        raise RunError(
+            "data",
+            f"the official split has {len(leaking)} patients on two sides, such as '{leaking[0]}' in "
+            f"{' and '.join(sorted(sides[leaking[0]]))}",
+            "Leave out the dataset's source.split, so that a split by patient is cut.",
+        )
+
+
+def _check_classes(table: Table, split: np.ndarray) -> None:
+    for label, name in enumerate(table.classes):
+        mine = np.flatnonzero(table.labels == label)
+        absent = [part for part in SPLITS if part not in split[mine]]
+        if not absent:
+            continue
+        held = f"{len(mine)} images"
+        if table.patients is not None:
+            held += f" of {len({table.patients[row] for row in mine})} patients"
+        raise RunError(
+            "data",
+            f"class '{name}' has {held}: none is left for {' and '.join(absent)}",
+            "Every class needs an image (a patient, where patients are known) in each of train, val and test: "
+            "add some, or leave the class out.",
+        )

@@ -1,0 +1,81 @@
+"""What a reader returns: every image of a dataset with its label, and its patient and official split where known."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from noisewise.errors import RunError
+
+SPLITS = ("train", "val", "test")
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+
+class Row(NamedTuple):
+    """One image as a reader finds it; patient and split are given for all images or for none."""
+
+    image: Path
+    label: str
+    patient: str | None = None
+    split: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A dataset before its pixels are read, in the order of the images' paths.
+
+    images: n paths, no two alike. labels: int64 [n], positions in `classes`.
+    patients: n names, or None where they are not known.
+    split: n of "train", "val", "test", or None; "val" or "test" may be lacking.
+    """
+
+    images: list[Path]
+    labels: np.ndarray
+    classes: list[str]
+    patients: list[str] | None = None
+    split: list[str] | None = None
+
+    @classmethod
+    def of(cls, rows: Iterable[Row], where: Path) -> Table:
+        """Rows in any order as a table.
+
+        Raises:
+            RunError: data; there are no images, one class only, or an image listed twice. `where` is named.
+        """
+        rows = sorted(rows, key=lambda row: row.image.as_posix())
+        if not rows:
+            raise RunError("data", f"{where} holds no images", "Check the dataset's source.root.")
+        image, times = Counter(row.image for row in rows).most_common(1)[0]
+        if times > 1:
+            raise RunError("data", f"{where} lists {image} {times} times", "List every image once.")
+        names = {row.label for row in rows}
+        classes = sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
+        if len(classes) < 2:
+            raise RunError(
+                "data",
+                f"all {len(rows)} images of {where} are of one class, '{classes[0]}'",
+                "A classifier needs two classes or more: check the dataset's source (root, or its label column).",
+            )
+        position = {name: number for number, name in enumerate(classes)}
+        return cls(
+            images=[row.image for row in rows],
+            labels=np.array([position[row.label] for row in rows], dtype=np.int64),
+            classes=classes,
+            patients=None if rows[0].patient is None else [row.patient for row in rows],
+            split=None if rows[0].split is None else [row.split for row in rows],
+        )
+
+    def relative_paths(self) -> list[str]:
+        """The images' paths below the folder that they share: the same wherever that folder lies."""
+        top = os.path.commonpath([image.parent for image in self.images])
+        return [image.relative_to(top).as_posix() for image in self.images]

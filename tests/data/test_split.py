@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedGroupKFold
+
+from noisewise.data.split import assign
+from noisewise.data.table import SPLITS, Table
+from noisewise.errors import RunError
+from noisewise.runs.config import Split
+
+
+def table(labels, patients=None, split=None) -> Table:
+    labels = np.asarray(labels)
+    images = [Path(f"/images/{number:06}.png") for number in range(len(labels))]
+    classes = [f"class {number}" for number in range(labels.max() + 1)]
+    return Table(images, labels, classes, patients, split)
+
+
+def counts(found: Table, split: np.ndarray) -> np.ndarray:
+    """Images a split and class."""
+    return np.array([np.bincount(found.labels[split == part], minlength=len(found.classes)) for part in SPLITS])
+
+
+def test_shares_of_every_class_are_met_to_one_image():
+    labels = np.repeat([0, 1, 2], [200, 57, 11])
+    found = counts(table(labels), assign(table(labels), Split(val=0.15, test=0.2)))
+    expected = np.outer([0.65, 0.15, 0.2], [200, 57, 11])
+    assert np.abs(found - expected).max() <= 1
+    assert found.sum(axis=0).tolist() == [200, 57, 11]
+
+
+def test_seed_decides_and_nothing_else():
+    whole = table(np.repeat([0, 1], 50))
+    first = assign(whole, Split(seed=0))
+    assert (assign(whole, Split(seed=0)) == first).all()
+    assert (assign(whole, Split(seed=1)) != first).any()
+
+
+@pytest.mark.parametrize("patients", [None, [f"p{number // 3}" for number in range(120)]])
+def test_order_of_files_does_not_matter(patients):
+    whole = table(np.arange(120) % 4, patients)
+    shuffled = np.random.default_rng(0).permutation(120)
+    moved = Table(
+        [whole.images[row] for row in shuffled],
+        whole.labels[shuffled],
+        whole.classes,
+        patients and [patients[row] for row in shuffled],
+    )
+    assert (assign(moved, Split()) == assign(whole, Split())[shuffled]).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=12, max_size=60),
+    classes=st.integers(2, 4),
+    mixed=st.booleans(),
+    seed=st.integers(0, 5),
+)
+def test_no_patient_is_in_two_splits(sizes, classes, mixed, seed):
+    rng = np.random.default_rng(seed)
+    patients = np.repeat(np.arange(len(sizes)), sizes)
+    labels = rng.integers(0, classes, len(patients)) if mixed else patients % classes
+    labels[:classes] = range(classes) if mixed else labels[:classes]
+    whole = table(labels, [f"p{patient}" for patient in patients])
+    try:
+        split = assign(whole, Split(seed=seed))
+    except RunError as error:
+        few = [len(set(patients[labels == label])) for label in range(classes)]
+        assert min(few) < 3 or mixed, error
+        return
+    assert all(len(set(split[patients == patient])) == 1 for patient in range(len(sizes)))
+    assert (counts(whole, split) > 0).all()
+
+
+def test_as_even_as_sklearn():
+    """A class's share is at most one image further off than in the folds of `StratifiedGroupKFold`."""
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(150), rng.integers(1, 12, 150))
+    labels = np.where(rng.random(len(patients)) < 0.8, patients % 4, rng.integers(0, 4, len(patients)))
+    whole = table(labels, [f"p{patient:03}" for patient in patients])
+    expected = 0.2 * np.bincount(labels)
+    ours = counts(whole, assign(whole, Split(val=0.2, test=0.2)))[2]
+    folds = StratifiedGroupKFold(5, shuffle=True, random_state=0).split(labels, labels, patients)
+    theirs = [np.abs(np.bincount(labels[test]) - expected).max() for _, test in folds]
+    assert np.abs(ours - expected).max() <= max(theirs) + 1
+
+
+def test_official_split_is_kept_and_what_it_lacks_is_cut_from_its_training_images():
+    labels = np.arange(100) % 2
+    official = ["test" if number < 30 else "train" for number in range(100)]
+    split = assign(table(labels, split=official), Split(val=0.2, test=0.5))
+    assert (split[:30] == "test").all()
+    assert (split[30:] == "val").sum() == 14 and (split[30:] == "train").sum() == 56
+    whole = ["train", "val", "test"] * 20
+    assert assign(table(np.repeat([0, 1], 30), split=whole), Split()).tolist() == whole
+
+
+def test_official_split_that_leaks_a_patient():
+    with pytest.raises(RunError, match="1 patients on two sides, such as 'p1' in test and train"):
+        assign(table([0, 1, 0, 1], ["p0", "p1", "p1", "p2"], ["train", "train", "test", "test"]), Split())
+
+
+def test_class_with_fewer_images_or_patients_than_splits_is_named():
+    small = table([0] * 20 + [1] * 2)
+    with pytest.raises(RunError, match="class 'class 1' has 2 images: none is left for val"):
+        assign(small, Split())
+    few = replace(table([0] * 20 + [1] * 9), patients=[f"p{number}" for number in range(20)] + ["q1", "q2", "q2"] * 3)
+    with pytest.raises(RunError, match="class 'class 1' has 9 images of 2 patients") as error:
+        assign(few, Split())
+    assert error.value.kind == "data"
+
+
+@pytest.mark.parametrize("split", [Split(val=0), Split(test=-0.1), Split(val=0.6, test=0.4)])
+def test_shares_that_leave_nothing(split):
+    with pytest.raises(RunError, match="leave nothing") as error:
+        assign(table([0, 1] * 20), split)
+    assert error.value.kind == "config"
