@@ -156,3 +156,13 @@ def test_a_runs_folder_that_cannot_be_written(shapes_grid, tmp_path):
     code, output = submit(shapes_grid, tmp_path / "file" / "runs")
     assert code == 2
     assert "cannot write to the runs folder" in output and "runs=DIR" in output
+
+
+def test_two_ranks_a_run_started_by_submitit(shapes_grid, tmp_path):
+    runs = tmp_path / "runs"
+    code, output = submit(shapes_grid, runs, "cluster.ranks=2", "init=[simclr]", "finetune=[coteaching]")
+    assert code == 0, output
+    for stage in ("pretrain", "finetune"):
+        provenance = json.loads(next(runs.glob(f"{stage}/*/provenance.json")).read_text())
+        assert [attempt["ranks"] for attempt in provenance["attempts"]] == [2]
+        assert (next(runs.glob(f"{stage}/*/log")) / "rank1.log").exists()

@@ -1,0 +1,88 @@
+"""The commands that a person types for one run: prepare, pretrain, finetune, report; alone and under torchrun."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+JOBS = Path(__file__).parents[2] / "jobs"
+QUICK = ("resolution=16", "stem=standard", "epochs=2", "batch=16", "recipe=quick", "device=cpu", "threads=1")
+
+
+def job(name: str, *words: str, launcher: tuple[str, ...] = (sys.executable,)) -> tuple[int, str]:
+    command = [*launcher, str(JOBS / f"{name}.py"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=without_slurm())
+    return done.returncode, done.stdout + done.stderr
+
+
+def without_slurm() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+
+
+@pytest.fixture(scope="module")
+def where(shapes, tmp_path_factory) -> tuple[str, ...]:
+    runs = tmp_path_factory.mktemp("jobs") / "runs"
+    return (f"dataset={shapes / 'shapes.yaml'}", f"data={shapes}", f"runs={runs}")
+
+
+def folders(where, stage: str) -> list[Path]:
+    return sorted((Path(where[2].removeprefix("runs=")) / stage).glob("*"))
+
+
+def test_prepare_says_what_it_packed(where):
+    code, output = job("prepare", *where)
+    assert code == 0, output
+    assert "images                   72" in output and "pack" in output
+
+
+def test_finetune_runs_what_it_stands_on_first(where):
+    words = ("init=simclr", "method=coteaching", "noise=symmetric", "rate=0.2", *QUICK)
+    code, output = job("finetune", *where, *words, "recipe.x=1")
+    assert code == 2 and "unknown key 'recipe'" in output
+    code, output = job("finetune", *where, *words)
+    assert code == 1, output  # the pretraining takes its batch of 256 from the recipe, and there are 47 images
+    assert "batch of 256 is larger than" in output and "at most" in output
+
+
+def test_pretrain_under_torchrun_then_finetune(where):
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    code, output = job("pretrain", *where, "method=simclr", *QUICK, launcher=torchrun)
+    assert code == 0, output
+    folder = next(folder for folder in folders(where, "pretrain") if (folder / "result.json").exists())
+    assert (folder / "encoder.pt").exists()
+    assert json.loads((folder / "provenance.json").read_text())["attempts"][-1]["ranks"] == 2
+    code, output = job("finetune", *where, "method=cross_entropy", *QUICK)
+    assert code == 0, output
+    assert "f1_best" in output
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "message"),
+    [
+        ("pretrain", ("method=simcrl",), "unknown pretraining method 'simcrl'"),
+        ("pretrain", ("method=vae",), "does not have pretrain method vae yet"),
+        ("finetune", ("method=coteaching", "noise=symetric", "rate=0.2"), "Did you mean 'symmetric'"),
+        ("finetune", ("method=coteaching", "noise=symmetric", "rate=-0.2"), "at least 0 and below 1"),
+        ("finetune", ("method=coteaching", "noise=symmetric", "rate=1.2"), "at least 0 and below 1"),
+        ("finetune", ("method=coteaching", "rate=0.2"), "needs a kind of noise"),
+        ("finetune", ("method=coteaching", "epocs=3"), "Did you mean 'epochs'"),
+        ("finetune", ("method=coteaching", "device=tpu"), "device"),
+    ],
+)
+def test_bad_words_exit_with_two_and_start_nothing(where, name, words, message):
+    code, output = job(name, *where, *words)
+    assert code == 2, output
+    assert message in output and "Traceback" not in output
+
+
+def test_a_folder_without_images_is_a_classed_failure(tmp_path):
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing.yaml").write_text("source: {kind: folder, root: nothing}")
+    code, output = job("prepare", f"dataset={tmp_path}/nothing.yaml", f"data={tmp_path}", f"runs={tmp_path}/runs")
+    assert code == 1
+    assert "failed (data)" in output and str(tmp_path / "nothing") in output
