@@ -17,6 +17,7 @@ test: setup  ## the tests
 
 lint: setup  ## the style of the code
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 bench: setup  ## every measured claim; prints ratios against a named peer
 	@set -e; for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script; done

@@ -130,8 +130,10 @@ def check(stage: str, name: str, folder: Path) -> bool:
     change = max((ours[key] - before[key]).abs().max().item() for key in weights)
     weight_gap = max((ours[key] - theirs[key].cpu()).abs().max().item() for key in weights) / change
     agree = loss_gap <= LOSS_TOLERANCE and weight_gap <= WEIGHT_TOLERANCE
-    print(f"{stage + ' ' + name:<28} loss differs by {loss_gap:.1e}, weights by {weight_gap:.1e} of their change: "
-          f"{'agree' if agree else 'DISAGREE'}")
+    print(
+        f"{stage + ' ' + name:<28} loss differs by {loss_gap:.1e}, weights by {weight_gap:.1e} of their change: "
+        f"{'agree' if agree else 'DISAGREE'}"
+    )
     return agree
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from noisewise import cli
 from noisewise.grid.single import single_finetune
 from noisewise.launch.here import run_here_and_now, show
-from noisewise.runs.folder import RunFolder, Settings
+from noisewise.launch.submit import make_settings
+from noisewise.runs.folder import RunFolder
 
 
 @dataclass
@@ -37,9 +38,7 @@ def main(words: list[str]) -> int:
     run = single_finetune(
         asked.dataset, asked.init, asked.method, asked.noise, asked.rate, asked.seed, asked.recipe, overrides
     )
-    settings = Settings(
-        data=str(Path(asked.data).resolve()), threads=asked.threads, device=asked.device, wandb=asked.wandb
-    )
+    settings = make_settings(asked.data, asked.threads, asked.device, asked.wandb)
     status = run_here_and_now(run, Path(asked.runs), settings)
     show(RunFolder.of(asked.runs, run).read_result())
     return status

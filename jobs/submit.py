@@ -15,7 +15,7 @@ from noisewise.errors import UserError
 from noisewise.grid.expand import Grid, read_grid
 from noisewise.grid.plan import describe
 from noisewise.launch.cluster import load_cluster, slots
-from noisewise.launch.submit import estimates, plan_grid, run_here, settings_for
+from noisewise.launch.submit import estimates, make_settings, plan_grid, run_here
 
 
 @dataclass
@@ -33,7 +33,7 @@ def main(words: list[str]) -> int:
     asked, overrides = cli.parse(words, Words, extra=True)
     cluster = load_cluster(asked.cluster, overrides.pop("cluster", None))
     grid = read_grid(asked.grid, overrides)
-    settings = settings_for(cluster, asked.data, asked.wandb, grid.name)
+    settings = make_settings(asked.data, cluster.threads, wandb=asked.wandb, group=grid.name)
     root = Path(asked.runs)
     plan = plan_grid(grid, root)
     print("\n".join(describe(plan, estimates(plan, root, slots(cluster)))), flush=True)

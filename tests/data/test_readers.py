@@ -40,8 +40,12 @@ def test_folder_with_official_splits(tmp_path):
         picture(tmp_path / name)
     found = read(Source(), tmp_path)
     assert dict(zip(found.relative_paths(), found.split, strict=True)) == {
-        "Train/a/1.png": "train", "Train/b/2.png": "train", "valid/a/3.png": "val", "valid/b/4.png": "val",
-        "test/a/5.png": "test", "test/b/6.png": "test",
+        "Train/a/1.png": "train",
+        "Train/b/2.png": "train",
+        "valid/a/3.png": "val",
+        "valid/b/4.png": "val",
+        "test/a/5.png": "test",
+        "test/b/6.png": "test",
     }
 
 
@@ -86,8 +90,12 @@ def test_unknown_kind_names_the_nearest(tmp_path):
 def test_csv(tmp_path, separator):
     for name in ("img/1.png", "img/2.png", "3.png"):
         picture(tmp_path / name)
-    rows = [["Plane", "file", "who", "Train "], ["b", "img/2.png", "p1", "train"], ["a", "3.png", "p2", "TEST"],
-            ["b", "img/1.png", "p1", "valid"]]
+    rows = [
+        ["Plane", "file", "who", "Train "],
+        ["b", "img/2.png", "p1", "train"],
+        ["a", "3.png", "p2", "TEST"],
+        ["b", "img/1.png", "p1", "valid"],
+    ]
     table(tmp_path / "t.csv", "\ufeff" + "\r\n".join(separator.join(row) for row in rows) + "\n\n")
     found = read(Source("csv", "t.csv", image="file", label="Plane", split="Train", patient="who"), tmp_path)
     assert [path.name for path in found.images] == ["3.png", "1.png", "2.png"]

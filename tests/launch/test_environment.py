@@ -25,5 +25,11 @@ def test_ranks_are_told_who_they_are_and_where_they_meet():
 
 
 def test_what_schedulers_set_for_their_own_steps_stays_outside():
-    outer = {"SLURM_CPU_BIND": "mask", "PMIX_RANK": "0", "SBATCH_X": "1", "SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "7"}
+    outer = {
+        "SLURM_CPU_BIND": "mask",
+        "PMIX_RANK": "0",
+        "SBATCH_X": "1",
+        "SUBMITIT_EXECUTOR": "slurm",
+        "SLURM_JOB_ID": "7",
+    }
     assert set(payload_environment(outer, JOB, Path("r"))) & set(outer) == {"SLURM_JOB_ID"}

@@ -36,7 +36,9 @@ def prepare_run(run: Prepare, folder: RunFolder, settings: Settings) -> dict[str
     return {
         "images": len(pack.labels),
         "classes": pack.classes,
-        "per_split": {split: np.bincount(pack.labels[pack.indices(split)], minlength=len(pack.classes)).tolist()
-                      for split in ("train", "val", "test")},
+        "per_split": {
+            split: np.bincount(pack.labels[pack.indices(split)], minlength=len(pack.classes)).tolist()
+            for split in ("train", "val", "test")
+        },
         "pack": str(pack.folder),
     }

@@ -56,4 +56,3 @@ def gather(memory: np.ndarray, offsets: np.ndarray, out: np.ndarray) -> None:
     rows = out.reshape(len(out), length)
     for row, start in zip(rows, offsets.tolist(), strict=True):
         row[:] = memory[start : start + length]
-

@@ -92,9 +92,7 @@ class Builder:
         self.prepare = cache(self._prepare)
         self.init = cache(self._init)
 
-    def finetune(
-        self, dataset: str, init: str, method: str, noise: Noise, seed: int, pretrain_seed: int
-    ) -> Finetune:
+    def finetune(self, dataset: str, init: str, method: str, noise: Noise, seed: int, pretrain_seed: int) -> Finetune:
         if noise.kind != "none":
             noise = replace(noise, seed=seed)
         return Finetune(

@@ -46,9 +46,7 @@ def single_finetune(
     return _possible(builder.finetune(name, init, method, noise, seed, seed))
 
 
-def _builder(
-    dataset: str, stage: str, method: str, recipe: str, overrides: Mapping[str, Any]
-) -> tuple[Builder, str]:
+def _builder(dataset: str, stage: str, method: str, recipe: str, overrides: Mapping[str, Any]) -> tuple[Builder, str]:
     file = load_dataset(dataset)
     layers = load_recipe(recipe, {stage: {method: dict(overrides)}})
     return Builder({file.name: file}, layers), file.name

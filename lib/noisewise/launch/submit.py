@@ -7,13 +7,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from noisewise.errors import UserError
+from noisewise.errors import UserError, unknown
 from noisewise.grid import cost
 from noisewise.grid.expand import Grid
 from noisewise.grid.plan import Plan, plan
 from noisewise.launch.cluster import Cluster, Slots, slots
 from noisewise.runs.config import Prepare, Run
 from noisewise.runs.folder import RunFolder, Settings, State
+
+WANDB_MODES = ("off", "offline", "online")
+DEVICES = ("auto", "cpu", "cuda")
 
 
 def plan_grid(grid: Grid, root: Path) -> Plan:
@@ -64,15 +67,19 @@ def run_here(plan: Plan, root: Path, cluster: Cluster, settings: Settings) -> An
         return LocalScheduler(todo, root, cluster, slots(cluster), progress).run()
 
 
-def settings_for(cluster: Cluster, data: str, wandb: str, group: str) -> Settings:
-    """What the runs of a grid are told.
+def make_settings(data: str, threads: int = 0, device: str = "auto", wandb: str = "off", group: str = "") -> Settings:
+    """What runs are told that does not decide their result.
 
     Raises:
-        UserError: `wandb` is none of off, offline and online.
+        UserError: an unknown `device` or `wandb`, or less than no threads.
     """
-    if wandb not in ("off", "offline", "online"):
-        raise UserError(f"wandb is '{wandb}'; legal: off, offline, online.")
-    return Settings(data=os.path.abspath(os.path.expanduser(data)), threads=cluster.threads, wandb=wandb, group=group)
+    for key, value, legal in (("wandb", wandb, WANDB_MODES), ("device", device, DEVICES)):
+        if value not in legal:
+            raise unknown(key, value, legal, "the command line")
+    if threads < 0:
+        raise UserError(f"threads is {threads}; it must be at least 0 (0: as torch likes).")
+    data = os.path.abspath(os.path.expanduser(data))
+    return Settings(data=data, threads=threads, device=device, wandb=wandb, group=group)
 
 
 def _prepared(plan: Plan, root: Path) -> Mapping[str, int]:

@@ -1,14 +1,14 @@
 """A run's folder, `runs/<stage>/<key>/`, and the state that its files say.
 
-    config.yaml      the run, whole                    written first
-    settings.json    what does not decide the result   data folder, tracking, threads
-    metrics.jsonl    one object a line
-    checkpoint.pt    the last step boundary saved      gone once the run is done
-    lease.json       somebody is at work on it
-    failure.json     why the last attempt failed
-    result.json      written last: it alone means done
-    provenance.json  code, versions, host, seconds
-    log/             what the processes said
+config.yaml      the run, whole                    written first
+settings.json    what does not decide the result   data folder, tracking, threads
+metrics.jsonl    one object a line
+checkpoint.pt    the last step boundary saved      gone once the run is done
+lease.json       somebody is at work on it
+failure.json     why the last attempt failed
+result.json      written last: it alone means done
+provenance.json  code, versions, host, seconds
+log/             what the processes said
 """
 
 from __future__ import annotations

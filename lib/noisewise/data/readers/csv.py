@@ -80,7 +80,5 @@ def _row(path: Path, number: int, values: dict[str, str], columns: list[str | No
             raise RunError("data", f"{path}, row {number}: the column '{column}' is empty", "Fill it in.")
     image, label, patient, split = (values[column] if column else None for column in columns)
     if split is not None and split.lower() not in SPLIT_NAMES:
-        raise RunError(
-            "data", f"{path}, row {number}: split '{split}' is none of train, val or test", "Mend that row."
-        )
+        raise RunError("data", f"{path}, row {number}: split '{split}' is none of train, val or test", "Mend that row.")
     return Row(path.parent / image, label, patient, SPLIT_NAMES[split.lower()] if split else None)
