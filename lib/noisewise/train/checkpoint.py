@@ -13,9 +13,16 @@ from noisewise.runs.files import replacing
 
 
 def save(path: Path, state: Any) -> None:
-    """Write tensors and plain values; a kill at any instant leaves the old file or the new one."""
+    """Write tensors and plain values; a kill at any instant leaves the old file or the new one.
+
+    Raises:
+        OSError: it could not be written, as on a full disk; the old file is still there.
+    """
     with replacing(path, "wb") as file:
-        torch.save(state, file)
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # torch stumbles over what a failed write leaves, and hides why it failed
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
 def load(path: Path) -> Any:
