@@ -12,9 +12,8 @@ from pathlib import Path
 
 from noisewise import cli
 from noisewise.grid.single import single_finetune
-from noisewise.launch.here import run_here_and_now, show
+from noisewise.launch.here import run_here_and_now
 from noisewise.launch.submit import make_settings
-from noisewise.runs.folder import RunFolder
 
 
 @dataclass
@@ -39,9 +38,7 @@ def main(words: list[str]) -> int:
         asked.dataset, asked.init, asked.method, asked.noise, asked.rate, asked.seed, asked.recipe, overrides
     )
     settings = make_settings(asked.data, asked.threads, asked.device, asked.wandb)
-    status = run_here_and_now(run, Path(asked.runs), settings)
-    show(RunFolder.of(asked.runs, run).read_result())
-    return status
+    return run_here_and_now(run, Path(asked.runs), settings)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from noisewise import cli
 from noisewise.grid.single import single_prepare
-from noisewise.launch.here import run_here_and_now, show
+from noisewise.launch.here import run_here_and_now
 from noisewise.launch.submit import make_settings
-from noisewise.runs.folder import RunFolder
 
 
 @dataclass
@@ -26,9 +25,7 @@ class Words:
 def main(words: list[str]) -> int:
     asked, _ = cli.parse(words, Words)
     run = single_prepare(asked.dataset, asked.size)
-    status = run_here_and_now(run, Path(asked.runs), make_settings(asked.data))
-    show(RunFolder.of(asked.runs, run).read_result())
-    return status
+    return run_here_and_now(run, Path(asked.runs), make_settings(asked.data))
 
 
 if __name__ == "__main__":

@@ -13,9 +13,8 @@ from pathlib import Path
 
 from noisewise import cli
 from noisewise.grid.single import single_pretrain
-from noisewise.launch.here import run_here_and_now, show
+from noisewise.launch.here import run_here_and_now
 from noisewise.launch.submit import make_settings
-from noisewise.runs.folder import RunFolder
 
 
 @dataclass
@@ -36,9 +35,7 @@ def main(words: list[str]) -> int:
     asked, overrides = cli.parse(words, Words, extra=True)
     run = single_pretrain(asked.dataset, asked.method, asked.init, asked.seed, asked.recipe, overrides)
     settings = make_settings(asked.data, asked.threads, asked.device, asked.wandb)
-    status = run_here_and_now(run, Path(asked.runs), settings)
-    show(RunFolder.of(asked.runs, run).read_result())
-    return status
+    return run_here_and_now(run, Path(asked.runs), settings)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from tests.train.toy import Table
 
 from noisewise.errors import RunError
 from noisewise.finetune.coteaching import Method, assumed_rate, keep_share, small_loss
@@ -38,17 +38,6 @@ def test_small_loss_keeps_one_at_least_and_ties_go_to_the_earlier():
 
 def test_a_share_that_is_whole_but_for_rounding_is_whole():
     assert small_loss(torch.arange(10.0), 1 - 0.7).sum() == 3
-
-
-class Table(nn.Module):
-    """A network whose logits are looked up: image [0, 0, 0] holds the row."""
-
-    def __init__(self, logits: torch.Tensor) -> None:
-        super().__init__()
-        self.logits = nn.Parameter(logits)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.logits[images[:, 0, 0, 0].long()]
 
 
 def method_of(first: torch.Tensor, second: torch.Tensor, labels: torch.Tensor) -> Method:

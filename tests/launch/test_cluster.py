@@ -39,6 +39,10 @@ def test_runs_share_the_cores(four_cores, cluster, count):
 
 def test_runs_share_the_gpus(four_cores, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
-    assert visible_gpus() == (4, 5, 6)
+    assert visible_gpus() == ("4", "5", "6")
     assert slots(Cluster()).count == 3
     assert slots(Cluster(ranks=2)).count == 1
+    with pytest.raises(UserError, match="ranks is 4, and there are 3 GPUs"):
+        slots(Cluster(ranks=4))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-8932f937-d72c, MIG-GPU-1/1/0")
+    assert visible_gpus() == ("GPU-8932f937-d72c", "MIG-GPU-1/1/0")

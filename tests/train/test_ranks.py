@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+from functools import partial
+from importlib import import_module
 
-import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as multiprocessing
-from tests.train.toy import toy_loop
+from tests.train.toy import Table, toy_loop
 from torch import nn
 
 from noisewise.errors import RunError
 from noisewise.pretrain.simclr import nt_xent
-from noisewise.train.control import Control
+from noisewise.runs.config import Noise
+from noisewise.runs.recipe import FINETUNE
+from noisewise.train import loop as loops
+from noisewise.train.control import Control, Interrupted
+from noisewise.train.method import Batch
 from noisewise.train.ranks import Ranks, joined, mean_over_batch
 
 CPU = torch.device("cpu")
@@ -60,7 +65,7 @@ def gather(ranks, path):
     rows = ranks.rows(5)
     return {
         "rows": ranks.gather_rows(torch.arange(10.0).reshape(5, 2)[rows], 5),
-        "array": torch.from_numpy(ranks.gather_array(np.arange(5)[rows], 5)),
+        "decided": torch.tensor(ranks.decide(7 + ranks.rank)),
         "any": torch.tensor([ranks.any(ranks.rank == 1), ranks.any(False)]),
         "mean": ranks.sum(mean_over_batch(torch.arange(5.0)[rows], 5, ranks.world)) / ranks.world,
     }
@@ -69,7 +74,7 @@ def gather(ranks, path):
 def test_uneven_rows_are_gathered_in_order(tmp_path):
     for found in on_two_ranks(gather, tmp_path):
         assert found["rows"].tolist() == torch.arange(10.0).reshape(5, 2).tolist()
-        assert found["array"].tolist() == list(range(5))
+        assert found["decided"].item() == 7
         assert found["any"].tolist() == [True, False]
         assert found["mean"].item() == pytest.approx(2.0)
 
@@ -89,6 +94,74 @@ def test_a_training_on_two_ranks_is_the_training_on_one(tmp_path):
     for rank in found:
         torch.testing.assert_close(rank["weight"], one["weight"], atol=1e-6, rtol=1e-5)
         torch.testing.assert_close(rank["losses"], one["losses"], atol=1e-6, rtol=1e-5)
+
+
+def method_gradient(ranks, path, name):
+    """One step of a fine-tuning method on 7 images, 4 of them on the first of two ranks."""
+    generator = torch.Generator().manual_seed(0)
+    tables = iter([Table(torch.randn(7, 3, generator=generator)) for _ in range(2)])
+    labels = torch.randint(0, 3, (7,), generator=generator)
+    module = import_module(f"noisewise.finetune.{name}")
+    recipe = FINETUNE[name](**({"ramp_epochs": 0} if name == "coteaching" else {}))
+    method = module.Method(recipe, lambda: next(tables), as_they_are, labels, Noise("symmetric", 0.4), ranks)
+    rows = ranks.rows(7)
+    images = torch.arange(7, dtype=torch.uint8)[rows, None, None, None].expand(-1, 1, 1, 3)
+    batch = Batch(images, torch.arange(7)[rows], rows, 7, ranks.world, torch.Generator(), epoch=0.0)
+    wrapped = ranks.wrap(method)
+    loss, _ = wrapped(batch)
+    loss.backward()
+    return {"loss": loss.detach(), **{key: value.grad for key, value in method.named_parameters()}}
+
+
+def as_they_are(images, *_):
+    return images.permute(0, 3, 1, 2).float()
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "coteaching"])
+def test_a_fine_tuning_step_on_two_ranks_is_the_step_on_one(tmp_path, name):
+    found = on_two_ranks(partial(method_gradient, name=name), tmp_path)
+    one = method_gradient(Ranks(0, 1, CPU), None, name)
+    assert torch.stack([rank["loss"] for rank in found]).mean().item() == pytest.approx(
+        one.pop("loss").item(), abs=1e-6
+    )
+    for key, gradient in one.items():
+        for rank in found:
+            torch.testing.assert_close(rank[key], gradient, atol=1e-6, rtol=1e-5)
+    if name == "coteaching":  # 4 of 7 are picked: the rest taught nobody
+        assert [(one[key].abs().sum(1) > 0).sum().item() for key in one] == [4, 4]
+
+
+class StopOnSecondRank(Control):
+    """Asks the second rank alone to stop, at its n-th look."""
+
+    def __init__(self, rank: int, looks: int) -> None:
+        super().__init__()
+        self.rank, self.looks = rank, looks
+
+    @property
+    def asked(self) -> bool:
+        self.looks -= 1
+        return self.rank == 1 and self.looks < 0
+
+
+def stopped_and_resumed(ranks, path, looks):
+    """A run that its second rank is asked to stop at every `looks`-th step, resumed until it is done."""
+    loops.AGREE_EVERY = 1
+    while True:
+        loop, _ = toy_loop(f"{path}/runs", StopOnSecondRank(ranks.rank, looks), world=ranks.world)
+        try:
+            place = loop.run()
+        except Interrupted:
+            continue
+        return {"weight": loop.method.layer.weight.detach(), "losses": torch.tensor([e["loss"] for e in place.history])}
+
+
+def test_ranks_stop_together_and_resume_exactly(tmp_path):
+    whole = on_two_ranks(partial(stopped_and_resumed, looks=1000), tmp_path)
+    (tmp_path / "torn").mkdir()
+    torn = on_two_ranks(partial(stopped_and_resumed, looks=2), tmp_path / "torn")
+    for one, other in zip(whole, torn, strict=True):
+        assert torch.equal(one["weight"], other["weight"]) and torch.equal(one["losses"], other["losses"])
 
 
 def test_cuda_without_a_gpu_is_a_config_failure(monkeypatch):

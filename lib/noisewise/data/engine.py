@@ -9,22 +9,40 @@ from typing import Any
 
 import numpy as np
 
+from noisewise.data.pack import Pack, pack_folder
 from noisewise.data.prepare import prepare
 from noisewise.runs.config import Prepare
 from noisewise.runs.folder import RunFolder, Settings
 from noisewise.track import Tracker
+from noisewise.train.control import Control, Interrupted
+from noisewise.train.ranks import Ranks
 
 SAY_EVERY = 0.5  # seconds between progress lines
 
 
-def prepare_run(run: Prepare, folder: RunFolder, settings: Settings) -> dict[str, Any]:
-    """Prepare the pack under the data folder, unless it is there; returns what goes into `result.json`."""
+def open_pack(run: Prepare, settings: Settings, ranks: Ranks) -> Pack:
+    """The pack that a training stands on; the first rank makes it anew if it is gone from the data folder."""
+    data = Path(settings.data)
+    if ranks.first:
+        prepare(run, data)
+    ranks.barrier()
+    return Pack.open(pack_folder(data, run))
+
+
+def prepare_run(run: Prepare, folder: RunFolder, settings: Settings, control: Control) -> dict[str, Any]:
+    """Prepare the pack under the data folder, unless it is there; returns what goes into `result.json`.
+
+    Raises:
+        Interrupted: stopped on request; what was converted so far is gone.
+    """
     tracker = Tracker(folder, run, replace(settings, wandb="off"))
     tracker.rewind(0)
     said = 0.0
 
     def on_progress(done: int, total: int) -> None:
         nonlocal said
+        if control.asked:
+            raise Interrupted
         if done == total or time.monotonic() - said > SAY_EVERY:
             said = time.monotonic()
             tracker.log(images=done, of=total)

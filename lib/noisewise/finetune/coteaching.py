@@ -33,9 +33,8 @@ def keep_share(epoch: float, rate: float, ramp_epochs: float) -> float:
 def small_loss(losses: Tensor, share: float) -> Tensor:
     """Mask [n] of the `share` of samples with the smallest losses [n]; at least one, ties to the earlier sample."""
     count = max(1, int(share * len(losses) + 1e-9))
-    mask = torch.zeros_like(losses, dtype=torch.bool)
-    mask[losses.argsort(stable=True)[:count]] = True
-    return mask
+    smallest = losses.argsort(stable=True)[:count]
+    return torch.zeros_like(losses, dtype=torch.bool).scatter_(0, smallest, True)
 
 
 class Method(FinetuneMethod):
@@ -53,7 +52,7 @@ class Method(FinetuneMethod):
         first = F.cross_entropy(self.first(images).float(), labels, reduction="none")
         second = F.cross_entropy(self.second(images).float(), labels, reduction="none")
         loss = self._mean_of_pick(first, second, share, batch) + self._mean_of_pick(second, first, share, batch)
-        return loss, {"keep_share": torch.as_tensor(share, device=images.device)}
+        return loss, {"keep_share": first.new_full((), share)}
 
     def _mean_of_pick(self, learner: Tensor, teacher: Tensor, share: float, batch: Batch) -> Tensor:
         """The learner's mean loss on the teacher's pick from the global batch."""

@@ -1,7 +1,7 @@
 """Cross-entropy on the labels as they are: the baseline that every noisy-label method has to beat.
 
 For logits f(x) and the given label y, the loss is -log softmax(f(x))_y, averaged over the global batch.
-Checked against torch's own cross-entropy, and two ranks against one.
+Checked with two ranks against one.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class FinetuneMethod(Method):
         self.augment = augment
         self.noise = noise
         self.ranks = ranks
-        self.register_buffer("labels", labels, persistent=False)
+        self.labels = labels.to(ranks.device)  # no buffer: DDP would send every one of them in every step
 
     def view(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One random view of the batch's images, float [n, 3, R, R], and their noisy labels, int64 [n]."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from noisewise.grid.files import CHECKOUT, merge, read_yaml
 from noisewise.runs.schema import build
 
 CLUSTERS = CHECKOUT / "slurm"
+DRIVER = Path("/proc/driver/nvidia/gpus")  # a folder a GPU; asking nvidia-smi takes seconds
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Slots:
     """What there is to place runs on: `count` at a time, each with `gpus[slot]` where there are GPUs."""
 
     count: int
-    gpus: tuple[int, ...]
+    gpus: tuple[str, ...]
 
 
 def load_cluster(name: str, overrides: Mapping[str, Any] | None = None, folder: Path = CLUSTERS) -> Cluster:
@@ -53,19 +52,22 @@ def load_cluster(name: str, overrides: Mapping[str, Any] | None = None, folder: 
 
 
 def slots(cluster: Cluster) -> Slots:
-    """How many of this machine's GPUs or cores the cluster's runs may take at a time."""
+    """How many of this machine's GPUs or cores the cluster's runs may take at a time.
+
+    Raises:
+        UserError: a run wants more ranks than there are GPUs.
+    """
     gpus = visible_gpus()
     cores = len(os.sched_getaffinity(0))
+    if gpus and cluster.ranks > len(gpus):
+        raise UserError(f"ranks is {cluster.ranks}, and there are {len(gpus)} GPUs here; set cluster.ranks to that.")
     fit = len(gpus) // cluster.ranks if gpus else cores // (cluster.threads * cluster.ranks)
     return Slots(cluster.at_once or max(1, fit), gpus)
 
 
-def visible_gpus() -> tuple[int, ...]:
-    """Indices of the GPUs that this process may use, found without torch."""
+def visible_gpus() -> tuple[str, ...]:
+    """The ids of the GPUs that this process may use (numbers, or the names that CUDA takes), found without torch."""
     shown = os.environ.get("CUDA_VISIBLE_DEVICES")
     if shown is not None:
-        return tuple(int(part) for part in shown.split(",") if part.strip().isdigit())
-    if not shutil.which("nvidia-smi"):
-        return ()
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return tuple(range(sum(line.startswith("GPU ") for line in listed.stdout.splitlines())))
+        return tuple(part.strip() for part in shown.split(",") if part.strip() not in ("", "-1", "NoDevFiles"))
+    return tuple(str(number) for number in range(len(list(DRIVER.glob("*")))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -18,8 +18,13 @@ class Job(Protocol):
     num_tasks: int
 
 
-def payload_environment(outer: Mapping[str, str], job: Job, rendezvous: Path) -> dict[str, str]:
-    """The task's own environment without the scheduler's traps, and what the rank needs to join its fellows."""
+def payload_environment(
+    outer: Mapping[str, str], job: Job, rendezvous: Path, gpus: Sequence[str] | None = None
+) -> dict[str, str]:
+    """The task's own environment without the scheduler's traps, and what the rank needs to join its fellows.
+
+    gpus: the ids of the GPUs that the run may see; None leaves that as it is.
+    """
     kept = {name: value for name, value in outer.items() if not name.startswith(SCRUBBED)}
     return {
         **kept,
@@ -29,4 +34,5 @@ def payload_environment(outer: Mapping[str, str], job: Job, rendezvous: Path) ->
         "NOISEWISE_RENDEZVOUS": str(rendezvous),
         "NOISEWISE_CONTROL": "stdin",
         "PYTHONNOUSERSITE": "1",
+        **({} if gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}),
     }

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from noisewise import cli
 from noisewise.errors import RunError, UserError
 from noisewise.launch.payload import DONE, ELSEWHERE, execute
+from noisewise.launch.progress import LINE_SECONDS, position, unit
 from noisewise.launch.submit import commit
-from noisewise.runs.config import Run, ancestors
+from noisewise.runs.config import Prepare, Run, ancestors
 from noisewise.runs.folder import RunFolder, Settings
 from noisewise.train.control import INTERRUPTED, Control
 
 
 def run_here_and_now(run: Run, root: Path, settings: Settings) -> int:
-    """Execute the run's ancestors that are not done, then the run; returns the command's exit status."""
+    """Execute the run's ancestors that are not done, then the run; prints its result, returns the exit status."""
     from noisewise.train.ranks import joined
 
     chain = list({each.key: each for each in (*ancestors(run), run)}.values())
@@ -26,8 +28,12 @@ def run_here_and_now(run: Run, root: Path, settings: Settings) -> int:
         with joined(settings.device) as ranks:
             if ranks.first:
                 commit(chain, root, settings)
+                _forget_lost_packs(chain, root, settings)
             ranks.barrier()
-            return _in_turn(chain, root, control, ranks)
+            status = _in_turn(chain, root, control, ranks)
+            if status == cli.DONE and ranks.first:
+                _show(RunFolder.of(root, run).glance())
+            return status
     except RunError as error:
         raise UserError(f"{error.message}. {error.advice}") from None
 
@@ -35,22 +41,51 @@ def run_here_and_now(run: Run, root: Path, settings: Settings) -> int:
 def _in_turn(chain: list[Run], root: Path, control: Control, ranks: Any) -> int:
     for each in chain:
         folder = RunFolder.of(root, each)
-        if folder.result.exists():
+        if ranks.any(folder.result.exists()):
             continue
         if ranks.first:
             print(f"{each.stage} {each.name}  ({folder.path})", flush=True)
-        code = execute(folder, control, ranks)
+        with _telling(each, folder, ranks.first):
+            code = execute(folder, control, ranks)
         if code == INTERRUPTED:
             raise KeyboardInterrupt
         if code == ELSEWHERE:
-            raise UserError(f"another process is at work on {folder.path}; wait for it, or stop it.")
+            print(f"another process is at work on {folder.path}; wait for it, or stop it, and type this again.")
+            return cli.SOME_FAILED
         if code != DONE:
             return cli.SOME_FAILED
     return cli.DONE
 
 
-def show(result: Mapping[str, Any] | None) -> None:
+@contextmanager
+def _telling(run: Run, folder: RunFolder, first: bool) -> Iterator[None]:
+    """A line now and then on how far the run is, while the block runs."""
+    ended = threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(LINE_SECONDS):
+            done, total, words = position(run, folder)
+            print(f"  {unit(run)} {done}/{total} {words}", flush=True)
+
+    if first:
+        threading.Thread(target=tell, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
+def _forget_lost_packs(chain: list[Run], root: Path, settings: Settings) -> None:
+    """A preparation whose pack is gone from the data folder is to be done again."""
+    from noisewise.data.pack import MANIFEST, pack_folder
+
+    for each in chain:
+        if isinstance(each, Prepare) and not (pack_folder(Path(settings.data), each) / MANIFEST).exists():
+            RunFolder.of(root, each).result.unlink(missing_ok=True)
+
+
+def _show(result: Mapping[str, Any]) -> None:
     """Print a result's plain values, one a line."""
-    for name, value in (result or {}).items():
+    for name, value in result.items():
         if not isinstance(value, (list, dict)):
-            print(f"  {name:<24} {value:.4f}" if isinstance(value, float) else f"  {name:<24} {value}", file=sys.stdout)
+            print(f"  {name:<24} {value:.4f}" if isinstance(value, float) else f"  {name:<24} {value}")

@@ -7,6 +7,7 @@ every run to save and leave; the next submit goes on from there.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import time
 import uuid
@@ -20,11 +21,14 @@ from noisewise.launch.cluster import Cluster, Slots
 from noisewise.launch.progress import Progress
 from noisewise.launch.task import RunTask
 from noisewise.runs.config import Run
+from noisewise.runs.failure import classify
+from noisewise.runs.files import write_json
 from noisewise.runs.folder import RunFolder, State
 
 POLL_SECONDS = 0.2
 SAVE_SECONDS = 120  # how long runs may take to save when asked to stop
 NO_TIMEOUT_MINUTES = 60 * 24 * 365
+TRY_AGAIN = (75, 76)  # exit statuses of a run that was asked to stop, or that another submit was at work on
 
 
 @dataclass
@@ -55,6 +59,8 @@ class LocalScheduler:
         self.free = list(range(slots.count))
         self.running: list[_Running] = []
         self.outcome = Outcome()
+        self.submission = uuid.uuid4().hex[:8]
+        self.folder = root.resolve() / "submitit" / self.submission
 
     def run(self) -> Outcome:
         """Run everything to its end.
@@ -69,9 +75,11 @@ class LocalScheduler:
                     self._start_what_can()
                     self.progress.update([(item.run, self._folder(item.run)) for item in self.running])
                     time.sleep(POLL_SECONDS)
-            except KeyboardInterrupt:
+            except BaseException:
                 self._stop()
                 raise
+        if not self.outcome.failed:
+            shutil.rmtree(self.folder, ignore_errors=True)  # submitit's pickles and logs
         return self.outcome
 
     def _folder(self, run: Run) -> RunFolder:
@@ -81,16 +89,15 @@ class LocalScheduler:
         for item in [item for item in self.running if item.job.done()]:
             self.running.remove(item)
             self.free.append(item.slot)
-            folder = self._folder(item.run)
-            state = folder.state()
-            if state is State.DONE:
-                self.outcome.done.append(item.run.key)
-                self.progress.done(item.run, folder)
-            elif state is State.RUNNING:  # another submit was faster: wait for it
+            state = self._folder(item.run).state()
+            if state is State.RUNNING or (state is State.WAITING and _exit_status(item.job) in TRY_AGAIN):
                 self.waiting.append(item.run)
             else:
-                self.outcome.failed.append(item.run.key)
-                self.progress.failed(item.run, folder)
+                self._end(item.run, done=state is State.DONE)
+
+    def _end(self, run: Run, done: bool) -> None:
+        (self.outcome.done if done else self.outcome.failed).append(run.key)
+        (self.progress.done if done else self.progress.failed)(run, self._folder(run))
 
     def _start_what_can(self) -> None:
         for run in list(self.waiting):
@@ -108,10 +115,14 @@ class LocalScheduler:
             return
         self.waiting.remove(run)
         if state is State.DONE:
-            self.outcome.done.append(run.key)
-            self.progress.done(run, self._folder(run))
-        else:
+            self._end(run, done=True)
+            return
+        try:
             self._start(run)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                write_json(self._folder(run).failure, classify(error).to_dict())
+            self._end(run, done=False)
 
     def _done(self, parent: Run) -> bool:
         """Whether a parent is done: not one of ours that is still being collected, and it has its result."""
@@ -124,25 +135,25 @@ class LocalScheduler:
 
     def _start(self, run: Run) -> None:
         slot = min(self.free)
-        self.free.remove(slot)
-        executor = LocalExecutor(folder=self.root / "submitit" / "%j")
         ranks = self.cluster.ranks if run.stage != "prepare" else 1
-        first = slot * ranks
-        gpus = [self.slots.gpus[(first + k) % len(self.slots.gpus)] for k in range(ranks)] if self.slots.gpus else []
-        executor.update_parameters(
-            timeout_min=NO_TIMEOUT_MINUTES,
-            tasks_per_node=ranks,
-            gpus_per_node=len(gpus),
-            visible_gpus=gpus,
-        )
-        with _sigint_ignored():  # inherited: Ctrl-C reaches this process alone, which then asks the tasks to stop
-            job = executor.submit(RunTask(str(self._folder(run).path.resolve()), uuid.uuid4().hex[:8]))
-        self.running.append(_Running(run, slot, job))
+        executor = LocalExecutor(folder=self.folder / "%j")
+        executor.update_parameters(timeout_min=NO_TIMEOUT_MINUTES, tasks_per_node=ranks)
+        task = RunTask(str(self._folder(run).path.resolve()), uuid.uuid4().hex[:8], self._gpus(slot, ranks))
+        with _sigint_held():
+            job = executor.submit(task)
+            self.free.remove(slot)
+            self.running.append(_Running(run, slot, job))
         self.progress.started(run)
+
+    def _gpus(self, slot: int, ranks: int) -> tuple[str, ...]:
+        """The GPUs of a slot, one a rank; none where there are none."""
+        gpus = self.slots.gpus
+        return tuple(gpus[(slot * ranks + rank) % len(gpus)] for rank in range(ranks)) if gpus else ()
 
     def _stop(self) -> None:
         """Ask every run to save and leave, and wait for it; a second Ctrl-C leaves them to it."""
-        self.progress.stopping(len(self.running))
+        with contextlib.suppress(OSError):  # nobody may be listening any more
+            self.progress.stopping(len(self.running))
         end = time.monotonic() + SAVE_SECONDS
         while time.monotonic() < end and (left := [item for item in self.running if not item.job.done()]):
             for item in left:  # again and again: a task that is only just starting does not hear the first
@@ -150,13 +161,22 @@ class LocalScheduler:
             time.sleep(1)
 
 
+def _exit_status(job: LocalJob) -> int | None:
+    """What the task returned, None if it died."""
+    return job.result() if job.paths.result_pickle.exists() and job.exception() is None else None
+
+
 @contextlib.contextmanager
-def _sigint_ignored() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _sigint_held() -> Iterator[None]:
+    """Ctrl-C waits for the block's end, and processes started in it never get it: they inherit the blocked signal.
+
+    So Ctrl-C reaches this process alone, which then asks the tasks to stop.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 @contextlib.contextmanager

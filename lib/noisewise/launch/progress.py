@@ -89,10 +89,10 @@ class Bars(Progress):
     def __init__(self, total: int, console: Console) -> None:
         super().__init__(total, console)
         self._bars = RichProgress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[words]}"),
+            TextColumn("{task.fields[words]}", markup=False),
             TimeElapsedColumn(),
             console=console,
         )
@@ -132,12 +132,8 @@ def position(run: Run, folder: RunFolder) -> tuple[int, int, str]:
     last = last_metrics(folder)
     if isinstance(run, Prepare):
         return last.get("images", 0), last.get("of", 1), ""
-    words = ""
-    if "val_f1" in last:
-        words = f"val F1 {last['val_f1']:.3f}"
-    elif "loss" in last:
-        words = f"loss {last['loss']:.3f}"
-    return last.get("epoch", -1) + 1, run.recipe.epochs, words
+    words = [f"{name} {last[key]:.3f}" for key, name in (("val_f1", "val F1"), ("loss", "loss")) if last.get(key)]
+    return last.get("epoch", -1) + 1, run.recipe.epochs, words[0] if words else ""
 
 
 def last_metrics(folder: RunFolder) -> dict[str, Any]:
@@ -150,15 +146,17 @@ def last_metrics(folder: RunFolder) -> dict[str, Any]:
         return {}
     for line in reversed(lines):
         try:
-            return json.loads(line)
+            values = json.loads(line)
         except ValueError:
             continue  # cut by the seek, or still being written
+        if isinstance(values, dict):
+            return values
     return {}
 
 
 def headline(folder: RunFolder) -> str:
     """The one number of a done run."""
-    result = folder.read_result() or {}
+    result = folder.glance()
     if "f1_best" in result:
         return f"test F1 best {result['f1_best']:.3f}, last {result['f1_last']:.3f}"
     if "loss" in result:

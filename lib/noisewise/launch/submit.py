@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def plan_grid(grid: Grid, root: Path) -> Plan:
 def estimates(plan: Plan, root: Path, place: Slots) -> list[tuple[str, cost.Estimate, cost.Estimate]]:
     """Device, cost of what is to do, cost of the whole grid; this machine's device first, and a GPU in any case."""
     done = ((run, RunFolder.of(root, run)) for run in plan.grid.ready if plan.states[run.key] is State.DONE)
-    measured = cost.speeds((run, folder.read_result()) for run, folder in done)
+    measured = cost.speeds((run, folder.glance()) for run, folder in done)
     images: dict[str, int | None] = dict(plan.grid.images) | _prepared(plan, root)
     known = {"cuda": measured} if place.gpus else {"cpu": measured, "cuda": {}}
 
@@ -43,6 +44,10 @@ def commit(runs: Iterable[Run], root: Path, settings: Settings) -> None:
     Raises:
         UserError: the runs folder cannot be written to.
     """
+    if "%" in str(root.resolve()):
+        raise UserError(
+            f"the runs folder {root.resolve()} has a % in its path, which schedulers expand; give runs=DIR."
+        )
     try:
         root.mkdir(parents=True, exist_ok=True)
         for run in runs:
@@ -57,7 +62,12 @@ def run_here(plan: Plan, root: Path, cluster: Cluster, settings: Settings) -> An
     """Commit the plan and run it on this machine to its end; returns the executor's `Outcome`.
 
     What another submit is at work on is waited for.
+
+    Raises:
+        UserError: this environment can plan but not train, or the runs folder cannot be written to.
     """
+    if find_spec("torch") is None:
+        raise UserError("this environment can plan but not train: type pip install -e '.[train]', or make setup.")
     from noisewise.launch.local import LocalScheduler  # submitit takes half a second to import
     from noisewise.launch.progress import make_progress
 
@@ -82,10 +92,10 @@ def make_settings(data: str, threads: int = 0, device: str = "auto", wandb: str 
     return Settings(data=data, threads=threads, device=device, wandb=wandb, group=group)
 
 
-def _prepared(plan: Plan, root: Path) -> Mapping[str, int]:
+def _prepared(plan: Plan, root: Path) -> Mapping[str, int | None]:
     """Dataset -> its number of images, for those prepared already."""
     counts = {}
     for run in plan.grid.ready:
         if isinstance(run, Prepare) and plan.states[run.key] is State.DONE:
-            counts[run.dataset] = RunFolder.of(root, run).read_result()["images"]
+            counts[run.dataset] = RunFolder.of(root, run).glance().get("images")
     return counts

@@ -33,6 +33,6 @@ def build_encoder(run: Pretrain | Finetune, folder: RunFolder, settings: Setting
             raise RunError(
                 "data",
                 f"the pretraining {run.init.name} has left no {path}",
-                "Submit the grid again: it runs what is missing first.",
+                f"Remove the folder {folder.parent(run.init).path} and submit again: it is run anew.",
             )
     return encoder, f"{path.name}: {weights.load(encoder, path)}"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from noisewise.data.augment import Augmenter
+from noisewise.data.engine import open_pack
 from noisewise.data.loader import open_images
-from noisewise.data.pack import Pack, pack_folder
 from noisewise.errors import RunError
 from noisewise.models.initial import build_encoder
 from noisewise.runs.config import Pretrain
@@ -38,14 +38,14 @@ def pretrain(run: Pretrain, folder: RunFolder, settings: Settings, ranks: Ranks,
             f"the recipe's batch of {recipe.batch} cannot be shared equally by {ranks.world} ranks",
             "Set the recipe's batch to a multiple of the ranks, then submit the grid again.",
         )
-    pack = Pack.open(pack_folder(Path(settings.data), run.prepare))
+    pack = open_pack(run.prepare, settings, ranks)
     train = pack.indices("train")
     seed_everything("initial weights", run.seed)
     encoder, loaded = build_encoder(run, folder, settings)
     method = _build(run, encoder).to(ranks.device, memory_format=torch.channels_last)
-    tracker = Tracker(folder, run, settings) if ranks.first else None
-    source = open_images(pack, ranks.device, train)
-    try:
+    with ExitStack() as stack:
+        source = stack.enter_context(closing(open_images(pack, ranks.device, train)))
+        tracker = stack.enter_context(closing(Tracker(folder, run, settings))) if ranks.first else None
         place = Loop(
             method=method,
             recipe=recipe,
@@ -53,6 +53,7 @@ def pretrain(run: Pretrain, folder: RunFolder, settings: Settings, ranks: Ranks,
             order=lambda epoch: order.full_batches(len(train), recipe.batch, run.seed, epoch),
             images=lambda steps: source.batches([train[step] for step in steps]),
             end_epoch=lambda epoch, history: {},
+            epoch_saved=lambda history: None,
             folder=folder,
             settings=settings,
             ranks=ranks,
@@ -61,7 +62,7 @@ def pretrain(run: Pretrain, folder: RunFolder, settings: Settings, ranks: Ranks,
         ).run()
         if not tracker:
             return {}
-        checkpoint.save(folder.encoder, method.encoder.state_dict())
+        checkpoint.save_weights(folder.encoder, method.encoder)
         result = {
             "loss": place.history[-1]["loss"],
             "epochs": recipe.epochs,
@@ -70,10 +71,6 @@ def pretrain(run: Pretrain, folder: RunFolder, settings: Settings, ranks: Ranks,
         }
         tracker.close(result)
         return result
-    finally:
-        source.close()
-        if tracker:
-            tracker.close()
 
 
 def _build(run: Pretrain, encoder: nn.Module) -> nn.Module:

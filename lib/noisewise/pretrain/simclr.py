@@ -6,7 +6,8 @@ scaled to unit length and tau the temperature, the loss of view i whose other vi
     l(i, j) = -log( exp(z_i . z_j / tau) / sum over k != i of exp(z_i . z_k / tau) )
 
 averaged over all views of the global batch. The defaults are those of the study's public code (arXiv 2401.07990).
-Checked against lightly's NTXentLoss, to 1e-5, and two ranks against one.
+The loss is checked against lightly's NTXentLoss, to 1e-5, and two ranks' against one's. Batch normalisation spans all
+ranks on GPUs (section 2.2), but on CPUs each rank's own rows.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_gather
 from torch.nn import functional as F
 
 from noisewise.data.augment import Augmenter
@@ -38,7 +40,8 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     count, rank = len(first), dist.get_rank() if dist.is_initialized() else 0
     own = torch.arange(2 * count, device=mine.device) + 2 * count * rank
     partner = own.roll(count)
-    similarity = mine @ everyone.T / temperature
+    with torch.autocast(mine.device.type, enabled=False):  # bfloat16 would cost the gradient two per cent
+        similarity = mine @ everyone.T / temperature
     similarity.scatter_(1, own[:, None], -torch.inf)
     return F.cross_entropy(similarity, partner)
 
@@ -47,7 +50,7 @@ def _gather_with_gradient(mine: Tensor) -> Tensor:
     """All ranks' rows, in rank order; the backward pass sums every rank's gradient for mine."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return mine
-    return torch.cat(dist.nn.functional.all_gather(mine))
+    return torch.cat(all_gather(mine))
 
 
 class Method(PretrainMethod):

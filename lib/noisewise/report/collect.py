@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from noisewise.runs.config import Finetune, Run, ancestors, init_name
-from noisewise.runs.failure import ADVICE, Failure
+from noisewise.runs.failure import ADVICE
 from noisewise.runs.files import read_json
 from noisewise.runs.folder import RunFolder, State
 
@@ -183,13 +183,8 @@ def _row(run: Finetune, state: State, result: Mapping[str, Any]) -> Row:
 
 
 def _problem(run: Run, folder: RunFolder, state: State, waiting: int = 0) -> Problem | None:
-    if state is State.FAILED:
-        try:
-            failure = folder.read_failure()
-        except (ValueError, TypeError, OSError) as error:  # half a file, other keys than a failure has
-            failure = Failure("bug", f"it failed, and {folder.failure} cannot be read: {error}", ADVICE["bug"])
-        if failure:
-            return Problem(run.name, run.stage, failure.kind, failure.message, failure.advice, folder.path, waiting)
+    if state is State.FAILED and (failure := folder.read_failure()):
+        return Problem(run.name, run.stage, failure.kind, failure.message, failure.advice, folder.path, waiting)
     if state is State.LOST:
         message = "it was begun, nobody is at work on it and nothing says why."
         return Problem(run.name, run.stage, "lost", message, ADVICE["node"], folder.path, waiting)

@@ -18,13 +18,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from yaml import YAMLError
+import yaml
 
 from noisewise.errors import UserError
 from noisewise.runs import lease
-from noisewise.runs.config import STAGES, Run, from_dict, to_dict
-from noisewise.runs.failure import Failure
+from noisewise.runs.config import Run, from_dict, to_dict
+from noisewise.runs.failure import ADVICE, Failure
 from noisewise.runs.files import read_json, replacing, write_json
 from noisewise.runs.schema import build
 
@@ -94,7 +93,9 @@ class RunFolder:
         self.log.mkdir(parents=True, exist_ok=True)
         if not self.config.exists():
             with replacing(self.config) as file:
-                file.write(OmegaConf.to_yaml(OmegaConf.create(to_dict(run))))
+                yaml.dump(to_dict(run), file, sort_keys=False, default_flow_style=None, width=1000)
+        if self.settings.exists() and read_json(self.settings) == asdict(settings):
+            return
         write_json(self.settings, asdict(settings))
 
     def read_run(self) -> Run:
@@ -104,10 +105,10 @@ class RunFolder:
             UserError: there is no config, or it is not the run that the folder's name says.
         """
         try:
-            values = OmegaConf.to_container(OmegaConf.load(self.config))
+            values = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"{self.path} is no run folder: it has no config.yaml.") from None
-        except YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise UserError(f"{self.config} is no YAML: {error}. Remove {self.path} and submit again.") from None
         run = from_dict(values, str(self.config))
         if (run.stage, run.key) != (self.path.parent.name, self.path.name):
@@ -122,11 +123,28 @@ class RunFolder:
         return replace(values, data=str(Path(values.data).expanduser()))
 
     def read_result(self) -> dict[str, Any] | None:
+        """What the run found, None while it is not done.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
         return read_json(self.result)
 
+    def glance(self) -> dict[str, Any]:
+        """The result for those who can do without: empty where there is none that can be read."""
+        try:
+            values = read_json(self.result)
+        except (ValueError, OSError):
+            return {}
+        return values if isinstance(values, dict) else {}
+
     def read_failure(self) -> Failure | None:
-        values = read_json(self.failure)
-        return Failure(**values) if values else None
+        """Why the last attempt failed, None if it did not; a file that cannot be read is a failure, too."""
+        try:
+            values = read_json(self.failure)
+            return Failure(**values) if values is not None else None
+        except (ValueError, TypeError, OSError) as error:
+            return Failure("bug", f"it failed, and {self.failure} cannot be read: {error}", ADVICE["bug"])
 
     def state(self) -> State:
         """What the files say, in order: a result, a living lease, a failure, traces of a beginning."""
@@ -139,8 +157,3 @@ class RunFolder:
         if self.result.exists():  # it ended while we looked
             return State.DONE
         return State.LOST if self.lease.exists() else State.WAITING
-
-
-def stage_folders(root: Path) -> list[RunFolder]:
-    """Every run folder under a runs folder."""
-    return [RunFolder(path) for stage in STAGES for path in sorted((root / stage).glob("*")) if path.is_dir()]

@@ -123,9 +123,10 @@ def _lock(handle: int, path: Path) -> None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        return read_json(path)
-    except json.JSONDecodeError:
+        holder = read_json(path)
+    except ValueError:
         return None
+    return holder if isinstance(holder, dict) and {"pid", "host", "started"} <= holder.keys() else None
 
 
 def _place() -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from noisewise.errors import RunError
 from noisewise.runs.files import replacing
@@ -23,6 +24,11 @@ def save(path: Path, state: Any) -> None:
             torch.save(state, file)
         except RuntimeError as error:  # torch stumbles over what a failed write leaves, and hides why it failed
             raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+
+
+def save_weights(path: Path, module: nn.Module) -> None:
+    """Write a module's state for others to start from: on the CPU and contiguous, so that any machine can read it."""
+    save(path, {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()})
 
 
 def load(path: Path) -> Any:

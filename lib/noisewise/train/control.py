@@ -35,13 +35,19 @@ class Control:
         self._asked.set()
 
     def listen(self) -> Control:
-        """Watch standard input where a starter holds it, else Ctrl-C and SIGTERM."""
+        """Watch standard input where a starter holds it; and SIGTERM and Ctrl-C, of which a second one ends at once.
+
+        Schedulers send SIGTERM to every process of a step, a payload's too: it saves then, as when it is asked.
+        """
         if os.environ.get(CONTROL) == "stdin":
             threading.Thread(target=self._watch_stdin, daemon=True).start()
-        elif threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self.stop)
-            signal.signal(signal.SIGTERM, self.stop)
+        signal.signal(signal.SIGTERM, self.stop)
+        signal.signal(signal.SIGINT, self._stop_gently)
         return self
+
+    def _stop_gently(self, *_: object) -> None:
+        self.stop()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _watch_stdin(self) -> None:
         os.read(sys.stdin.fileno(), 1)  # unbuffered: a buffered reader's lock would trip the interpreter's shutdown

@@ -34,6 +34,7 @@ AGREE_EVERY = 16  # steps between the moments when several ranks agree on stoppi
 CHECK_NAN_EVERY = 50  # steps between looks at the loss on a GPU, where a look waits for it
 
 Steps = Sequence[np.ndarray]
+History = list[dict[str, Any]]
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Place:
     images: int = 0
     seconds: float = 0.0
     sums: dict[str, float] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: History = field(default_factory=list)
 
 
 class Loop:
@@ -57,6 +58,8 @@ class Loop:
         images: steps' positions (this rank's rows) -> uint8 [n, S, S, 3] on the device, in that order.
         end_epoch: called after every epoch on every rank with the epoch and the history so far; what it returns
             joins the epoch's metrics and its record in the history. It may run twice for an epoch (kill, resume).
+        epoch_saved: called with the history once an epoch is in the checkpoint, while the method is as it was then;
+            also on resuming right there. So what it keeps of the method always fits the history.
         tracker: on rank 0; None elsewhere.
     """
 
@@ -67,7 +70,8 @@ class Loop:
         seed: int,
         order: Callable[[int], Steps],
         images: Callable[[Steps], Iterator[Tensor]],
-        end_epoch: Callable[[int, list[dict[str, Any]]], dict[str, Any]],
+        end_epoch: Callable[[int, History], dict[str, Any]],
+        epoch_saved: Callable[[History], None],
         folder: RunFolder,
         settings: Settings,
         ranks: Ranks,
@@ -80,6 +84,7 @@ class Loop:
         self.order = order
         self.images = images
         self.end_epoch = end_epoch
+        self.epoch_saved = epoch_saved
         self.folder = folder
         self.settings = settings
         self.ranks = ranks
@@ -115,6 +120,8 @@ class Loop:
                 self._step(epoch, pixels, rows, total, len(steps))
                 self.place.seconds = seconds + time.monotonic() - started
                 self._maybe_save(len(steps))
+            self._check_finite()  # waits for a GPU to be done: only now is the epoch's time known
+            self.place.seconds = seconds + time.monotonic() - started
         finally:
             images.close()
 
@@ -150,7 +157,7 @@ class Loop:
             self._check_finite()
 
     def _check_finite(self) -> None:
-        if not math.isfinite(float(self.place.sums["loss"])):
+        if self.place.sums and not math.isfinite(float(self.place.sums["loss"])):
             raise RunError(
                 "nan",
                 f"the loss is no longer finite in epoch {self.place.epoch}, by step {self.place.step}",
@@ -159,7 +166,6 @@ class Loop:
 
     def _close_epoch(self) -> None:
         """Evaluate, log and save; the next epoch begins at step 0."""
-        self._check_finite()
         place = self.place
         names = sorted(place.sums)
         sums = self.ranks.sum(torch.stack([torch.as_tensor(place.sums[name]) for name in names])) / self.ranks.world
@@ -177,6 +183,7 @@ class Loop:
             self.tracker.log(**record, images_per_second=round(speed, 1))
         self.place = Place(epoch=place.epoch + 1, history=[*place.history, record])
         self._save()
+        self.epoch_saved(self.place.history)
         if self._stopping() and self.place.epoch < self.recipe.epochs:
             raise Interrupted
 
@@ -197,6 +204,7 @@ class Loop:
             raise Interrupted
 
     def _save(self) -> None:
+        self._check_finite()  # a checkpoint is never worse than the one before
         place = self.place
         sums = [[float(value) for value in place.sums.values()]]
         mine = torch.tensor(sums, dtype=torch.float64, device=self.ranks.device)
@@ -226,6 +234,8 @@ class Loop:
         self.place.sums = {name: self._my_sum(values) for name, values in self.place.sums.items()}
         if self.tracker:
             self.tracker.rewind(state["metrics"])
+        if self.place.step == 0:  # the kill may have come before this was done
+            self.epoch_saved(self.place.history)
 
     def _my_sum(self, of_ranks: list[float]) -> float:
         """This rank's running sum; with another number of ranks than before, an equal share of all of them."""

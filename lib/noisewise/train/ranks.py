@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -37,9 +36,14 @@ class Ranks:
         return rows_of(self.rank, self.world, total)
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """The module, with gradients averaged over ranks where there are several."""
+        """The module, with gradients averaged over ranks where there are several.
+
+        Batch normalisation then spans all ranks on GPUs; gloo cannot, so on CPUs each rank normalises its own rows.
+        """
         if self.world == 1:
             return module
+        if self.device.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(module)
         return nn.parallel.DistributedDataParallel(module)
 
     def any(self, flag: bool) -> bool:
@@ -49,6 +53,14 @@ class Ranks:
         shared = torch.tensor([float(flag)], device=self.device)
         dist.all_reduce(shared, dist.ReduceOp.MAX)
         return bool(shared.item())
+
+    def decide(self, choice: int) -> int:
+        """The first rank's choice, on every rank."""
+        if self.world == 1:
+            return choice
+        shared = torch.tensor([choice], device=self.device)
+        dist.broadcast(shared, 0)
+        return int(shared.item())
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over ranks, elementwise."""
@@ -73,10 +85,6 @@ class Ranks:
         dist.all_gather(parts, padded)
         sizes = [len(range(total)[rows_of(rank, self.world, total)]) for rank in range(self.world)]
         return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
-
-    def gather_array(self, mine: np.ndarray, total: int) -> np.ndarray:
-        """As `gather_rows`, for numpy arrays."""
-        return self.gather_rows(torch.as_tensor(mine, device=self.device), total).cpu().numpy()
 
     def barrier(self) -> None:
         if self.world > 1:

@@ -1,0 +1,115 @@
+"""The engine: images meet their own labels, what is kept fits the history, a lost pack is made again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from noisewise.data.noise import label_set
+from noisewise.data.pack import Pack, pack_folder
+from noisewise.finetune import cross_entropy
+from noisewise.finetune.engine import finetune
+from noisewise.grid.expand import read_grid
+from noisewise.runs.config import Source, Split
+from noisewise.runs.folder import RunFolder, Settings
+from noisewise.train.control import Control
+from noisewise.train.ranks import Ranks
+
+RANKS = Ranks(0, 1, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def greys(tmp_path_factory):
+    """A data folder of 60 flat grey images: image i has level 4 i, so that every image is known by its pixels."""
+    data = tmp_path_factory.mktemp("greys")
+    for number in range(60):
+        path = data / "greys" / f"class{number % 3}" / f"{number:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((16, 16, 3), 4 * number, dtype=np.uint8)).save(path)
+    return data
+
+
+@pytest.fixture
+def run(shapes_grid):
+    """A cross-entropy fine-tuning over the greys, two epochs, 40 per cent of the labels wrong."""
+    found = next(run for run in read_grid(str(shapes_grid)).finetunes if run.method == "cross_entropy")
+    prepare = replace(found.prepare, dataset="greys", source=Source(root="greys"), split=Split(val=0.2, test=0.2))
+    return replace(found, prepare=prepare)
+
+
+def train(run, data, path, control=None):
+    folder, settings = RunFolder.of(path, run), Settings(data=str(data))
+    folder.create(run, settings)
+    return folder, finetune(run, folder, settings, RANKS, control or Control())
+
+
+def test_every_image_meets_its_own_noisy_label_once_an_epoch(greys, run, tmp_path, monkeypatch):
+    seen = []
+
+    class Spy(cross_entropy.Method):
+        def forward(self, batch):
+            levels = batch.images[:, 0, 0, 0].tolist()
+            seen.extend(zip(levels, self.labels[batch.index].tolist(), strict=True))
+            return super().forward(batch)
+
+    monkeypatch.setattr(cross_entropy, "Method", Spy)
+    train(run, greys, tmp_path)
+    pack = Pack.open(pack_folder(greys, run.prepare))
+    noisy = label_set(pack, run.noise)
+    number = 3 * np.arange(20)[None] + np.arange(3)[:, None]  # the pack's order: class by class, then by name
+    levels = 4 * number.reshape(-1)[pack.indices("train")]
+    assert (noisy.labels != noisy.clean).any()
+    assert (levels // 4 % 3 == noisy.clean).all()
+    expected = sorted(zip(levels.tolist(), noisy.labels.tolist(), strict=True))
+    assert sorted(seen[: len(expected)]) == expected
+    assert sorted(seen[len(expected) :]) == expected
+
+
+def test_what_is_kept_is_the_best_epochs(greys, run, tmp_path):
+    run = replace(run, recipe=replace(run.recipe, epochs=4))
+    folder, result = train(run, greys, tmp_path)
+    history = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    best = max(history, key=lambda record: record["val_f1"])
+    with np.load(folder.predictions) as kept:
+        assert kept["epoch"] == best["epoch"] == result["best_epoch"]
+        accuracy = (kept["probabilities"].argmax(1) == kept["labels"]).mean()
+    assert accuracy == pytest.approx(best["test_accuracy"]) == result["accuracy_best"]
+    trace = np.trace(result["confusion_best"]) / np.sum(result["confusion_best"])
+    assert trace == pytest.approx(result["accuracy_best"])
+
+
+def test_killed_between_checkpoint_and_keeping_the_best_is_mended_on_resuming(greys, run, tmp_path, monkeypatch):
+    from noisewise.finetune import evaluator
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluator.Evaluator, "keep_best", dies)
+        with pytest.raises(KeyboardInterrupt):
+            train(run, greys, tmp_path / "torn")
+    torn, _ = train(run, greys, tmp_path / "torn")
+    whole, _ = train(run, greys, tmp_path / "whole")
+    with np.load(torn.predictions) as one, np.load(whole.predictions) as other:
+        assert one["epoch"] == other["epoch"]
+        assert np.array_equal(one["probabilities"], other["probabilities"])
+
+
+def test_a_pack_that_is_gone_is_made_again(greys, run, tmp_path):
+    train(run, greys, tmp_path / "first")
+    shutil.rmtree(greys / "packs")
+    _, result = train(run, greys, tmp_path / "second")
+    assert result["test_images"] == len(Pack.open(pack_folder(greys, run.prepare)).indices("test"))
+
+
+def test_the_model_is_readable_anywhere(greys, run, tmp_path):
+    folder, _ = train(run, greys, tmp_path)
+    weights = torch.load(folder.model, weights_only=True)
+    assert all(value.device.type == "cpu" and value.is_contiguous() for value in weights.values())
+    assert "network.backbone.conv1.weight" in weights
