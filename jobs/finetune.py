@@ -8,7 +8,6 @@ Other keys are the method's (epochs=20 lr=0.01 ...).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from noisewise import cli
 from noisewise.grid.single import single_finetune
@@ -38,7 +37,7 @@ def main(words: list[str]) -> int:
         asked.dataset, asked.init, asked.method, asked.noise, asked.rate, asked.seed, asked.recipe, overrides
     )
     settings = make_settings(asked.data, asked.threads, asked.device, asked.wandb)
-    return run_here_and_now(run, Path(asked.runs), settings)
+    return run_here_and_now(run, cli.folder(asked.runs), settings)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ NAME is a file in jobs/dataset/, or a path to a YAML file of your own.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from noisewise import cli
 from noisewise.grid.single import single_prepare
@@ -25,7 +24,7 @@ class Words:
 def main(words: list[str]) -> int:
     asked, _ = cli.parse(words, Words)
     run = single_prepare(asked.dataset, asked.size)
-    return run_here_and_now(run, Path(asked.runs), make_settings(asked.data))
+    return run_here_and_now(run, cli.folder(asked.runs), make_settings(asked.data))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ torchrun --nproc-per-node=4 jobs/pretrain.py dataset=NAME method=simclr
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from noisewise import cli
 from noisewise.grid.single import single_pretrain
@@ -35,7 +34,7 @@ def main(words: list[str]) -> int:
     asked, overrides = cli.parse(words, Words, extra=True)
     run = single_pretrain(asked.dataset, asked.method, asked.init, asked.seed, asked.recipe, overrides)
     settings = make_settings(asked.data, asked.threads, asked.device, asked.wandb)
-    return run_here_and_now(run, Path(asked.runs), settings)
+    return run_here_and_now(run, cli.folder(asked.runs), settings)
 
 
 if __name__ == "__main__":

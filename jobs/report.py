@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from noisewise import cli
 from noisewise.grid.expand import read_grid
@@ -12,17 +11,23 @@ from noisewise.grid.expand import read_grid
 @dataclass
 class Words:
     grid: str = field(metadata={"help": "which grid"})
+    recipe: str = field(
+        default="", metadata={"help": "instead of the grid's: a file in jobs/recipe/, or a path"}
+    )
+    cluster: str = field(default="local", metadata={"help": "as submit takes it; does not matter here"})
     runs: str = field(default="runs", metadata={"help": "the runs folder"})
     out: str = field(default="", metadata={"help": "the report's folder (default: report/GRID in the runs folder)"})
 
 
 def main(words: list[str]) -> int:
     asked, overrides = cli.parse(words, Words, extra=True)
-    grid = read_grid(asked.grid, overrides)
+    overrides.pop("cluster", None)
+    grid = read_grid(asked.grid, overrides, asked.recipe)
     from noisewise.report.build import build_report
 
-    out = Path(asked.out or Path(asked.runs) / "report" / grid.name)
-    built = build_report(grid.finetunes, Path(asked.runs), out, grid.name)
+    root = cli.folder(asked.runs)
+    out = cli.folder(asked.out) if asked.out else root / "report" / grid.name
+    built = build_report(grid.finetunes, root, out, grid.name, grid.missing)
     print("\n".join(built.answer) + f"\n\nreport: {built.page}")
     return cli.DONE
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from noisewise import cli
+from noisewise.errors import UserError
 from noisewise.grid.expand import Grid, read_grid
 from noisewise.launch.status import describe, status
 
@@ -15,6 +16,10 @@ from noisewise.launch.status import describe, status
 @dataclass
 class Words:
     grid: str = field(metadata={"help": "which grid"})
+    recipe: str = field(
+        default="", metadata={"help": "instead of the grid's: a file in jobs/recipe/, or a path"}
+    )
+    cluster: str = field(default="local", metadata={"help": "as submit takes it; does not matter here"})
     runs: str = field(default="runs", metadata={"help": "the runs folder"})
     json: bool = field(default=False, metadata={"help": "for scripts"})
     watch: float = field(default=0.0, metadata={"help": "seconds between looks; 0: one look"})
@@ -22,7 +27,10 @@ class Words:
 
 def main(words: list[str]) -> int:
     asked, overrides = cli.parse(words, Words, extra=True)
-    grid, root = read_grid(asked.grid, overrides), Path(asked.runs)
+    overrides.pop("cluster", None)
+    grid, root = read_grid(asked.grid, overrides, asked.recipe), cli.folder(asked.runs)
+    if asked.watch < 0:
+        raise UserError(f"watch is {asked.watch:g}; it must be at least 0.")
     while True:
         standing = _show(grid, root, asked.json)
         if not asked.watch:

@@ -21,6 +21,9 @@ from noisewise.launch.submit import estimates, make_settings, plan_grid, run_her
 @dataclass
 class Words:
     grid: str = field(metadata={"help": "what to run"})
+    recipe: str = field(
+        default="", metadata={"help": "instead of the grid's: a file in jobs/recipe/, or a path"}
+    )
     cluster: str = field(default="local", metadata={"help": "where: a file in slurm/, or a path"})
     runs: str = field(default="runs", metadata={"help": "the runs folder"})
     data: str = field(default="data", metadata={"help": "the data folder: raw images, packs, weights"})
@@ -32,9 +35,9 @@ class Words:
 def main(words: list[str]) -> int:
     asked, overrides = cli.parse(words, Words, extra=True)
     cluster = load_cluster(asked.cluster, overrides.pop("cluster", None))
-    grid = read_grid(asked.grid, overrides)
+    grid = read_grid(asked.grid, overrides, asked.recipe)
     settings = make_settings(asked.data, cluster.threads, wandb=asked.wandb, group=grid.name)
-    root = Path(asked.runs)
+    root = cli.folder(asked.runs)
     plan = plan_grid(grid, root)
     print("\n".join(describe(plan, estimates(plan, root, slots(cluster)))), flush=True)
     if asked.dry_run:
@@ -42,8 +45,12 @@ def main(words: list[str]) -> int:
     if not grid.ready:
         raise UserError(f"none of the {len(grid.runs)} runs of grid '{grid.name}' can be run by this version.")
     outcome = run_here(plan, root, cluster, settings)
-    report(grid, root, asked.out)
     complete = not (outcome.failed or outcome.blocked or grid.missing)
+    try:
+        report(grid, root, asked.out)
+    except UserError as error:
+        print(f"error: {error}")
+        complete = False
     return cli.DONE if complete else cli.SOME_FAILED
 
 
@@ -51,7 +58,8 @@ def report(grid: Grid, root: Path, out: str) -> None:
     """Build the report and print its answer."""
     from noisewise.report.build import build_report
 
-    built = build_report(grid.finetunes, root, Path(out or root / "report" / grid.name), grid.name)
+    where = cli.folder(out) if out else root / "report" / grid.name
+    built = build_report(grid.finetunes, root, where, grid.name, grid.missing)
     print("\n" + "\n".join(built.answer) + f"\n\nreport: {built.page}")
 
 

@@ -37,6 +37,7 @@ def test_other_keys_nest_at_their_dots():
     ("words", "message"),
     [
         (["demo"], "'demo' is no key=value"),
+        (["grid=demo", "rate=[1"], "cannot be read as YAML"),
         (["gird=demo"], "unknown key 'gird'.*Did you mean 'grid'"),
         ([], "grid=… is missing"),
         (["grid=demo", "rate=half"], "'rate'.*half"),
@@ -50,6 +51,17 @@ def test_mistakes_are_named(words, message):
 def test_usage_lists_keys_with_their_defaults():
     text = cli.usage("What it does.", Words)
     assert "grid=(required)" in text and "what to run" in text and "dry_run=False" in text
+
+
+def test_anything_else_is_a_bug_of_ours(capsys, monkeypatch):
+    def main(words):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("sys.argv", ["submit.py", "grid=demo"])
+    with pytest.raises(SystemExit) as end:
+        cli.run(main, "doc", Words)
+    assert end.value.code == cli.SOME_FAILED
+    assert "please report it" in capsys.readouterr().err
 
 
 def test_bad_input_exits_with_two(capsys, monkeypatch):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+import yaml
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from noisewise.errors import UserError, unknown
 from noisewise.grid.files import merge
@@ -31,7 +35,10 @@ def parse(words: Sequence[str], schema: type[Schema], extra: bool = False) -> tu
         key, equals, text = word.partition("=")
         if not equals or not key:
             raise UserError(f"'{word}' is no key=value; type {next(iter(legal))}=… (help=true lists the keys).")
-        values = OmegaConf.to_container(OmegaConf.from_dotlist([word]))
+        try:
+            values = OmegaConf.to_container(OmegaConf.from_dotlist([word]))
+        except (yaml.YAMLError, OmegaConfBaseException) as error:
+            raise UserError(f"'{word}' cannot be read as YAML: {' '.join(str(error).split())}") from None
         if key in legal and legal[key].type in ("str", str):
             values = {key: text}  # a path or a name stays as it was typed: runs=007 is no number
         if key in legal:
@@ -60,9 +67,18 @@ def run(main: Callable[[list[str]], int], doc: str, schema: type) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted; type the same command again to go on from here", file=sys.stderr)
         status = INTERRUPTED
-    except BrokenPipeError:
-        status = DONE
+    except BrokenPipeError:  # whoever read our output has left; what was to be done may not be
+        status = SOME_FAILED
+    except Exception:
+        traceback.print_exc()
+        print("this is a bug in noisewise: please report it with the lines above", file=sys.stderr)
+        status = SOME_FAILED
     sys.exit(status)
+
+
+def folder(text: str) -> Path:
+    """A folder as it was typed, ~ expanded."""
+    return Path(text).expanduser()
 
 
 def usage(doc: str, schema: type) -> str:

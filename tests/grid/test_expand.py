@@ -7,7 +7,7 @@ import pytest
 from noisewise.errors import UserError
 from noisewise.grid.expand import expand, read_grid
 from noisewise.grid.files import DatasetFile, GridFile, NoiseLevels, load_recipe
-from noisewise.runs.config import Finetune, Pretrain, Source, init_name
+from noisewise.runs.config import Pretrain, Source, init_name
 
 
 def make(**keys):
@@ -88,14 +88,14 @@ def test_full_grid_says_what_does_not_exist_yet():
 def test_a_run_is_missing_when_its_parent_is():
     grid = make(init=["moco_v2"])
     assert {grid.missing[run.key] for run in grid.finetunes} == {"pretrain method moco_v2"}
-    assert [run.stage for run in grid.ready] == ["prepare"]
+    assert not grid.ready, "nobody needs the preparation"
 
 
-@pytest.mark.parametrize("name", ["demo", "smoke"])
-def test_shipped_grids_can_be_run_whole(name):
+@pytest.mark.parametrize(("name", "finetunes"), [("demo", 8), ("smoke", 4)])
+def test_shipped_grids_can_be_run_whole(name, finetunes):
     grid = read_grid(name)
     assert not grid.missing
-    assert all(isinstance(run, Finetune) for run in grid.finetunes)
+    assert len(grid.finetunes) == finetunes and len(grid.ready) == len(grid.runs) == finetunes + 2
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,20 @@ def test_shipped_grids_can_be_run_whole(name):
         ({"finetune": ["co-teaching"]}, ["'co-teaching'", "Did you mean 'coteaching'?"]),
         ({"seeds": 0}, ["seeds is 0"]),
         ({"seeds": "many"}, ["'seeds'", "many"]),
-        ({"recipe": "papr"}, ["unknown recipe 'papr'", "Did you mean 'paper'?"]),
+        ({"init": "simclr"}, ["the command line", "init=[simclr]"]),
+        ({"noise": "none"}, ["takes keys of its own"]),
+        ({"recipe": {"base": "paper"}}, ["type recipe=paper"]),
+        ({"recipe": {"pretrain": {"simclr": 5}}}, ["expected keys and values"]),
+        ({"recipe": {"pretrain": {"moco_v2": {"epocs": 3}}}}, ["'epocs'", "Did you mean 'epochs'?"]),
+        ({"recipe": {"datasets": {"elpw": {"all": {"epochs": 3}}}}}, ["unknown dataset 'elpw'", "elpv"]),
+        ({"recipe": {"datasets": {"elpv": {"pretrian": {}}}}}, ["Did you mean 'pretrain'?"]),
+        ({"recipe": {"all": {"lr": float("nan")}}}, ["lr is nan"]),
+        ({"recipe": {"all": {"backbone": "vgg"}}}, ["unknown backbone 'vgg'"]),
+        ({"recipe": {"all": {"augmentation": {"crop_min": 7}}}}, ["augmentation.crop_min is 7"]),
+        ({"recipe": {"finetune": {"all": {"last_epochs": 0}}}}, ["last_epochs is 0"]),
+        ({"recipe": {"finetune": {"coteaching": {"assume_rate": "banana"}}}}, ["assume_rate is 'banana'"]),
+        ({"recipe": {"pretrain": {"simclr": {"decay_from_epoch": 20}}}}, ["never fall", "schedule=constant"]),
+        ({"recipe": {"size": -4}}, ["size is -4"]),
         ({"recipe": {"pretrain": {"simclr": {"epocs": 3}}}}, ["'epocs'", "Did you mean 'epochs'?"]),
         ({"recipe": {"pretrain": {"simcrl": {"epochs": 3}}}}, ["'simcrl'", "Did you mean 'simclr'?"]),
         ({"recipe": {"finetune": {"all": {"optimiser": "adamw"}}}}, ["optimiser 'adamw'", "Legal: adam, sgd"]),
@@ -127,6 +140,23 @@ def test_mistakes_are_named_with_what_is_legal(overrides, words):
     with pytest.raises(UserError) as error:
         read_grid("demo", overrides)
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_a_recipe_by_name_takes_the_grids_place_and_can_be_overridden():
+    run = read_grid("demo", {"recipe": {"finetune": {"all": {"epochs": 3}}}}, recipe="smoke").finetunes[0]
+    assert (run.recipe.epochs, run.recipe.resolution) == (3, 16)
+    with pytest.raises(UserError, match="unknown recipe 'papr'.*Did you mean 'paper'"):
+        read_grid("demo", recipe="papr")
+
+
+def test_groups_are_part_of_class_dependent_runs_alone():
+    finetunes = make(noise=NoiseLevels(symmetric=[0.2], class_dependent=[0.2])).finetunes
+    assert [run.groups for run in finetunes] == [[], []]
+    with_groups = DatasetFile(name="mine", source=Source(kind="folder", root="mine"), groups=[["a", "b"]])
+    file = GridFile(datasets=["mine"], noise=NoiseLevels(symmetric=[0.2], class_dependent=[0.2]))
+    grouped = expand("test", file, [with_groups], load_recipe("quick")).finetunes
+    assert [run.groups for run in grouped] == [[], [["a", "b"]]]
+    assert [run.key == other.key for run, other in zip(finetunes, grouped, strict=True)] == [True, False]
 
 
 def test_unknown_grid_and_missing_file():

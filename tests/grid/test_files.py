@@ -6,6 +6,7 @@ import pytest
 
 from noisewise.errors import UserError
 from noisewise.grid.files import JOBS, load_dataset, load_grid, load_recipe, merge, resolve_recipe
+from noisewise.runs.recipe import METHODS
 
 
 def write(folder, name, text):
@@ -42,8 +43,8 @@ def test_a_recipe_wins_over_all_of_its_base(tmp_path):
 
 
 def test_the_command_line_wins_over_everything():
-    layers = load_recipe("paper", {"pretrain": {"simclr": {"epochs": 7}}})
-    assert resolve_recipe(layers, "pretrain", "simclr", "fetal").epochs == 7
+    layers = load_recipe("paper", {"pretrain": {"simclr": {"epochs": 70}}})
+    assert resolve_recipe(layers, "pretrain", "simclr", "fetal").epochs == 70
 
 
 def test_the_papers_epochs():
@@ -70,6 +71,11 @@ def test_paths_stand_wherever_names_do(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("split: {val: 2, test: 3}", "split.val is 2"),
+        ("split: {val: 0.5, test: 0.6}", "split.val . split.test"),
+        ("size: -3", "size is -3"),
+        ("quality: 900", "quality is 900"),
+        ("normalise: {mean: [0.5], std: [0.5]}", "three means"),
         ("source: {kind: fodler, root: x}", "Did you mean 'folder'"),
         ("sorce: {kind: folder}", "Did you mean 'source'"),
         ("fit: squash", "Legal: crop, pad, resize"),
@@ -94,7 +100,23 @@ def test_shipped_datasets_load(path):
 
 @pytest.mark.parametrize("path", sorted((JOBS / "recipe").glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_recipes_load(path):
-    assert load_recipe(path.stem)[-1].about is not None
+    layers = load_recipe(path.stem)
+    assert layers[-2].about, "the command line's layer comes last"
+    for stage, methods in METHODS.items():
+        assert all(resolve_recipe(layers, stage, method, "nct") for method in methods)
+
+
+def test_paths_in_a_grid_are_looked_for_beside_it(tmp_path, monkeypatch):
+    write(tmp_path, "scans", "source: {kind: folder, root: scans}")
+    grid = write(tmp_path, "grid", "datasets: [scans.yaml]")
+    monkeypatch.chdir("/")
+    assert load_grid(grid).datasets == [str(tmp_path / "scans.yaml")]
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "grid.yaml").write_bytes(b"about: caf\xe9")
+    with pytest.raises(UserError, match="grid.yaml is no valid YAML"):
+        load_grid(str(tmp_path / "grid.yaml"))
 
 
 def test_merge_is_deep_and_leaves_its_inputs_alone():

@@ -39,6 +39,11 @@ def test_what_failed_or_was_lost_is_retried(grid):
     assert {run.stage for run in made.todo} == {"pretrain", "finetune"}
 
 
+def test_what_nothing_to_do_needs_is_not_done_again(grid):
+    made = plan(grid, states(grid, prepare=State.WAITING, pretrain=State.WAITING, finetune=State.DONE))
+    assert not made.todo
+
+
 def test_estimate_without_measurements_is_arithmetic(grid):
     finetunes = [run for run in grid.runs if run.stage == "finetune"][:1]
     found = cost.estimate(finetunes, {"mine": 1000}, {}, "cuda")
@@ -50,10 +55,11 @@ def test_estimate_without_measurements_is_arithmetic(grid):
 
 def test_estimate_from_finished_runs_of_the_same_kind(grid):
     finetunes = [run for run in grid.runs if run.stage == "finetune"]
-    result = {"epochs": 20, "train_images": 650, "wall_seconds": 130.0}
-    measured = cost.speeds([(finetunes[0], result)])
-    found = cost.estimate(finetunes, {"mine": 1000}, measured, "cpu")
-    assert found.seconds == pytest.approx(130 * len(finetunes))
+    result = {"epochs": 20, "train_images": 650, "wall_seconds": 130.0, "gpu_seconds": 0.0}
+    assert not cost.speeds([(finetunes[0], result)], "cuda")
+    measured = cost.speeds([(finetunes[0], result)], "cpu")
+    found = cost.estimate(finetunes, {"mine": 1000}, measured, "cpu", slots=2)
+    assert found.seconds == pytest.approx(130 * len(finetunes) / 2)
     assert found.measured == found.runs == len(finetunes)
     assert "finished runs" in found.describe("cpu")
 

@@ -18,7 +18,7 @@ from noisewise.runs.config import Finetune, Noise, Prepare, Pretrain, ancestors,
 from noisewise.runs.recipe import CrossEntropy, SimCLR
 from tests.runs.examples import FINETUNE, PREPARE, PRETRAIN, RUNS
 
-GOLDEN = {"prepare": "dd97f742d63d", "pretrain": "12394b8f078e", "finetune": "9236d3defa67"}
+GOLDEN = {"prepare": "dd97f742d63d", "pretrain": "57b4e5d06c54", "finetune": "3034a2cab719"}
 
 
 def variants(value: object) -> Iterator[tuple[str, object]]:
@@ -40,7 +40,7 @@ def other(value: object) -> object:
     if isinstance(value, (int, float)):
         return value + 1
     if isinstance(value, list):
-        return [value[0] + 1, *value[1:]]
+        return [value[0] + 1, *value[1:]] if value else [["a", "b"]]
     return "other" if value is None else f"{value}x"
 
 

@@ -11,9 +11,9 @@ import pytest
 from noisewise.errors import UserError
 from noisewise.runs.failure import Failure
 from noisewise.runs.files import write_json
-from noisewise.runs.folder import RunFolder, Settings, State, stage_folders
+from noisewise.runs.folder import RunFolder, Settings, State
 from noisewise.runs.lease import Lease
-from tests.runs.examples import FINETUNE, PREPARE, PRETRAIN, RUNS
+from tests.runs.examples import FINETUNE, PRETRAIN, RUNS
 
 
 @pytest.fixture
@@ -121,13 +121,6 @@ def test_an_unknown_setting_is_refused(folder):
 
 def test_parents_lie_beside(folder):
     assert folder.parent(PRETRAIN).path == folder.root / "pretrain" / PRETRAIN.key
-
-
-def test_all_folders_are_found_stage_by_stage(tmp_path):
-    for run in RUNS:
-        RunFolder.of(tmp_path, run).create(run, Settings())
-    assert [folder.read_run() for folder in stage_folders(tmp_path)] == [PREPARE, PRETRAIN, FINETUNE]
-    assert stage_folders(tmp_path / "nowhere") == []
 
 
 @pytest.mark.parametrize("text", ["", "- 1\n", "a: [", "\x00"])

@@ -32,7 +32,7 @@ PASSES = {
 
 @dataclass(frozen=True)
 class Estimate:
-    """Device-seconds of a set of runs, and where the figure comes from."""
+    """Seconds for a set of runs, and where the figure comes from."""
 
     seconds: float
     measured: int  # how many of the runs are estimated from done runs of their kind
@@ -62,12 +62,12 @@ def kind(run: Run) -> tuple[Any, ...]:
     return (run.stage, run.method, run.recipe.backbone, run.recipe.stem, run.recipe.resolution)
 
 
-def speeds(results: Iterable[tuple[Run, Mapping[str, Any]]]) -> dict[tuple[Any, ...], float]:
-    """Device-seconds an image and epoch, per kind of run, from the results of done runs."""
+def speeds(results: Iterable[tuple[Run, Mapping[str, Any]]], device: str) -> dict[tuple[Any, ...], float]:
+    """Seconds of one run an image and epoch, per kind of run, from the results of runs done on "cuda" or "cpu"."""
     sums: dict[tuple[Any, ...], list[float]] = {}
     for run, result in results:
         work = result.get("epochs", 0) * result.get("train_images", 0)
-        if not isinstance(run, Prepare) and work:
+        if not isinstance(run, Prepare) and work and (result.get("gpu_seconds", 0) > 0) == (device == "cuda"):
             sums.setdefault(kind(run), []).append(result["wall_seconds"] / work)
     return {name: sum(values) / len(values) for name, values in sums.items()}
 
@@ -77,9 +77,11 @@ def estimate(
     images: Mapping[str, int | None],
     measured: Mapping[tuple[Any, ...], float],
     device: str,
+    slots: int = 1,
     cores: int = 1,
 ) -> Estimate:
-    """Device-seconds for the runs: of one GPU, or of `cores` CPU cores together."""
+    """Seconds for the runs: of one GPU ("cuda"), or of this machine ("cpu"), `slots` at a time with `cores` each."""
+    at_once = slots if device == "cpu" else 1
     seconds, count, known = 0.0, 0, 0
     for run in runs:
         if isinstance(run, Prepare):
@@ -88,10 +90,10 @@ def estimate(
         total = images.get(run.prepare.dataset) or IMAGES_WHEN_UNKNOWN
         share = 1 - run.prepare.split.val - run.prepare.split.test
         if kind(run) in measured:
-            seconds += measured[kind(run)] * run.recipe.epochs * total * share
+            seconds += measured[kind(run)] * run.recipe.epochs * total * share / at_once
             known += 1
         else:
-            seconds += passes(run, total, share) * _seconds_a_pass(run, device, cores)
+            seconds += passes(run, total, share) * _seconds_a_pass(run, device, cores) / at_once
     return Estimate(seconds, known, count)
 
 

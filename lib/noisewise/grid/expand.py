@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from noisewise.errors import UserError
+from noisewise.errors import UserError, unknown
 from noisewise.grid import names
 from noisewise.grid.files import (
     DatasetFile,
@@ -26,7 +27,7 @@ from noisewise.runs.recipe import exists
 class Grid:
     """A grid read and expanded.
 
-    runs: every run, parents before children, each key once. finetunes: the runs that the grid asks for.
+    runs: every run, parents before children, each key once. finetunes: those of them that the grid asks for.
     missing: run key -> why this version cannot run it (a method, noise or reader that does not exist yet).
     images: dataset name -> how many images its file says it has.
     """
@@ -40,24 +41,28 @@ class Grid:
 
     @property
     def ready(self) -> list[Run]:
-        """The runs that this version can run, parents before children."""
-        return [run for run in self.runs if run.key not in self.missing]
+        """The fine-tunings that this version can run, and what they stand on, parents before children."""
+        finetunes = [run for run in self.finetunes if run.key not in self.missing]
+        needed = {run.key for finetune in finetunes for run in (*ancestors(finetune), finetune)}
+        return [run for run in self.runs if run.key in needed]
 
 
-def read_grid(name: str, overrides: Mapping[str, Any] | None = None) -> Grid:
+def read_grid(name: str, overrides: Mapping[str, Any] | None = None, recipe: str = "") -> Grid:
     """Read a grid by name or path, with command-line overrides (`recipe.…` goes to the recipe), and expand it.
+
+    recipe: a name or path to take instead of the grid's own.
 
     Raises:
         UserError: unknown names or keys, wrong types, or a grid that asks for nothing.
     """
     overrides = dict(overrides or {})
-    recipe_overrides = overrides.pop("recipe", None)
-    if isinstance(recipe_overrides, str):
-        overrides["recipe"], recipe_overrides = recipe_overrides, None
+    recipe_overrides = overrides.pop("recipe", {})
     file = load_grid(name, overrides)
-    recipe = load_recipe(file.recipe, recipe_overrides)
+    layers = load_recipe(recipe or file.recipe, recipe_overrides)
     datasets = [load_dataset(dataset) for dataset in file.datasets]
-    return expand(name.rsplit("/", 1)[-1].removesuffix(".yaml"), file, datasets, recipe)
+    for dataset in set(layers[-1].datasets) - {known.name for known in datasets}:
+        raise unknown("dataset", dataset, [known.name for known in datasets], "recipe.datasets on the command line")
+    return expand(Path(name).stem, file, datasets, layers)
 
 
 def expand(name: str, file: GridFile, datasets: list[DatasetFile], recipe: Sequence[RecipeFile]) -> Grid:
@@ -104,6 +109,7 @@ class Builder:
             seed=seed,
             normalise=self.datasets[dataset].normalise,
             allowed=self.datasets[dataset].augment,
+            groups=self.datasets[dataset].groups if noise.kind == "class_dependent" else [],
         )
 
     def _prepare(self, dataset: str) -> Prepare:
@@ -116,9 +122,7 @@ class Builder:
     def _init(self, dataset: str, text: str, seed: int) -> str | Pretrain:
         current, chain = names.parse_init(text, f"init '{text}'")
         for method, elsewhere in chain:
-            name = elsewhere or dataset
-            if name not in self.datasets:
-                self.datasets[name] = load_dataset(name)
+            name = self._library_name(elsewhere) if elsewhere else dataset
             current = Pretrain(
                 prepare=self.prepare(name),
                 init=current,
@@ -129,6 +133,15 @@ class Builder:
                 allowed=self.datasets[name].augment,
             )
         return current
+
+    def _library_name(self, dataset: str) -> str:
+        """The name of a dataset that a chain refers to by name or path; its file is read if it is new."""
+        if dataset in self.datasets:
+            return dataset
+        file = load_dataset(dataset)
+        if self.datasets.setdefault(file.name, file) != file:
+            raise UserError(f"'@{dataset}': another dataset of the grid is called {file.name} too; rename one.")
+        return file.name
 
 
 def _check_not_empty(file: GridFile, where: str) -> None:
@@ -145,8 +158,8 @@ def _check_not_empty(file: GridFile, where: str) -> None:
 def _noises(file: GridFile, where: str) -> list[Noise]:
     """Every noise once; rate 0 of any kind is the clean control."""
     levels = [Noise()] if file.noise.none else []
-    for kind in ("symmetric", "class_dependent", "pairflip", "instance"):
-        for rate in getattr(file.noise, kind):
+    for kind, rates in vars(file.noise).items():
+        for rate in rates if kind != "none" else ():
             levels.append(Noise(kind, names.check_rate(kind, rate, where)) if rate else Noise())
     return list(dict.fromkeys(levels))
 
@@ -180,6 +193,6 @@ def _own_reason(run: Run) -> str:
         return "" if names.reader_exists(run.source.kind) else f"source kind {run.source.kind}"
     if not exists(run.stage, run.method):
         return f"{run.stage} method {run.method}"
-    if isinstance(run, Finetune) and run.noise.kind not in names.NOISE_READY:
+    if isinstance(run, Finetune) and not names.NOISE[run.noise.kind]:
         return f"noise {run.noise.kind}"
     return ""

@@ -13,10 +13,37 @@ from omegaconf.errors import OmegaConfBaseException
 
 import noisewise
 from noisewise.errors import UserError, unknown
-from noisewise.grid.names import READERS
+from noisewise.grid.names import BACKBONES, READERS
 from noisewise.runs.config import Invariance, Normalise, Prepare, Source, Split
-from noisewise.runs.recipe import METHODS, Recipe
-from noisewise.runs.schema import build
+from noisewise.runs.recipe import METHODS, FinetuneRecipe, PretrainRecipe, Recipe
+from noisewise.runs.schema import build, check_keys
+
+MAX_SIZE = 4096
+LEGAL = {
+    "backbone": BACKBONES,
+    "stem": ("auto", "small", "standard"),
+    "optimiser": ("sgd", "adam"),
+    "schedule": ("cosine", "constant"),
+    "precision": ("auto", "fp32", "bf16"),
+}
+MOST = 1e9
+RANGES = {
+    "resolution": (1, MAX_SIZE),
+    "epochs": (1, MOST),
+    "batch": (1, MOST),
+    "lr": (1e-12, 1e3),
+    "momentum": (0, 0.9999),
+    "weight_decay": (0, 1e3),
+    "final_lr": (0, 1e3),
+    "warmup_epochs": (0, MOST),
+    "decay_from_epoch": (0, MOST),
+    "last_epochs": (1, MOST),
+    "temperature": (1e-6, 1e3),
+    "projector_hidden": (1, MOST),
+    "projector_out": (1, MOST),
+    "ramp_epochs": (0, MOST),
+}
+STAGE_RECIPES = {"pretrain": PretrainRecipe, "finetune": FinetuneRecipe}
 
 CHECKOUT = Path(noisewise.__file__).resolve().parents[2]
 JOBS = CHECKOUT / "jobs"
@@ -107,7 +134,7 @@ def read_yaml(folder: Path, name: str, what: str) -> tuple[dict[str, Any], str]:
         raise unknown(what, name, [file.stem for file in folder.glob("*.yaml")], str(folder))
     try:
         values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except (yaml.YAMLError, OmegaConfBaseException, OSError) as error:
+    except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected keys and values, as in {folder}/*.yaml.")
@@ -115,26 +142,30 @@ def read_yaml(folder: Path, name: str, what: str) -> tuple[dict[str, Any], str]:
 
 
 def load_grid(name: str, overrides: Mapping[str, Any] | None = None, folder: Path = JOBS / "grid") -> GridFile:
-    """A grid by name or path, with overrides from the command line on top."""
+    """A grid by name or path, with overrides from the command line on top.
+
+    Paths in it are looked for beside it, then from the working directory.
+    """
     values, where = read_yaml(folder, name, "grid")
+    build(GridFile, overrides or {}, "the command line")
+    for key in ("datasets", "recipe"):
+        if key in values:
+            values[key] = _beside(Path(where).parent, values[key])
     return build(GridFile, merge(values, overrides or {}), where)
+
+
+def _beside(folder: Path, value: Any) -> Any:
+    """A path to a YAML file, or a list with such paths, made to lead to what lies in `folder` where it does."""
+    if isinstance(value, list):
+        return [_beside(folder, item) for item in value]
+    is_path = isinstance(value, str) and value.endswith((".yaml", ".yml"))
+    return str(folder / value) if is_path and (folder / value).is_file() else value
 
 
 def load_dataset(name: str, folder: Path = JOBS / "dataset") -> DatasetFile:
     """A dataset by name or path."""
     values, where = read_yaml(folder, name, "dataset")
-    dataset = build(DatasetFile, {"name": Path(where).stem, **values}, where)
-    if dataset.source.kind not in READERS:
-        raise unknown("source kind", dataset.source.kind, READERS, where)
-    for key, value, legal in (
-        ("fit", dataset.fit, ("resize", "pad", "crop")),
-        ("format", dataset.format, ("raw", "jpeg")),
-    ):
-        if value not in legal:
-            raise unknown(key, value, legal, where)
-    if not dataset.name or "/" in dataset.name:
-        raise UserError(f"{where}: name '{dataset.name}' must be a word that can name a folder.")
-    return dataset
+    return _check_dataset(build(DatasetFile, {"name": Path(where).stem, **values}, where), where)
 
 
 def load_recipe(
@@ -145,7 +176,10 @@ def load_recipe(
         values, where = dict(recipe), "the grid's recipe"
     else:
         values, where = read_yaml(folder, str(recipe), "recipe")
-    layers, seen = [_recipe_layer(overrides or {}, "recipe.… on the command line")], [where]
+    command_line = "recipe.… on the command line"
+    layers, seen = [_recipe_layer(overrides or {}, command_line)], [where]
+    if layers[0].base:
+        raise UserError(f"{command_line}: a base can stand in a file only; type recipe={layers[0].base}.")
     while True:
         layers.append(_recipe_layer(values, where))
         if not (base := layers[-1].base):
@@ -157,12 +191,34 @@ def load_recipe(
 
 
 def _recipe_layer(values: Mapping[str, Any], where: str) -> RecipeFile:
+    """One recipe file, every key of it checked, whether or not a run of the grid uses it."""
     layer = build(RecipeFile, values, where)
-    for stage, methods in METHODS.items():
-        for key in getattr(layer, stage):
-            if key not in ("all", *methods):
-                raise unknown(f"{stage} method", key, ["all", *methods], where)
+    _check_part({stage: getattr(layer, stage) for stage in ("all", *METHODS)}, where)
+    for dataset, part in layer.datasets.items():
+        _check_part(part, f"{where}.datasets.{dataset}")
+    if layer.size is not None:
+        check_range("size", layer.size, 1, MAX_SIZE, where)
     return layer
+
+
+def _check_part(part: Any, where: str) -> None:
+    """Refuse unknown stages, methods and keys in {all: {...}, pretrain: {all: {...}, METHOD: {...}}, finetune: ...}."""
+    for stage, of_stage in _mapping(part, where).items():
+        if stage == "all":
+            check_keys(Recipe, of_stage, f"{where}.all")
+            continue
+        if stage not in METHODS:
+            raise unknown("key", stage, ["all", *METHODS], where)
+        for method, keys in _mapping(of_stage, f"{where}.{stage}").items():
+            if method not in ("all", *METHODS[stage]):
+                raise unknown(f"{stage} method", method, ["all", *METHODS[stage]], where)
+            check_keys(METHODS[stage].get(method, STAGE_RECIPES[stage]), keys, f"{where}.{stage}.{method}")
+
+
+def _mapping(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UserError(f"{where}: expected keys and values, got {value!r}.")
+    return value
 
 
 def resolve_recipe(layers: Sequence[RecipeFile], stage: str, method: str, dataset: str) -> Recipe:
@@ -178,14 +234,54 @@ def resolve_recipe(layers: Sequence[RecipeFile], stage: str, method: str, datase
 
 def check_recipe(recipe: Recipe, where: str) -> Recipe:
     """Refuse values that no run could use."""
-    legal = {"optimiser": ("sgd", "adam"), "schedule": ("cosine", "constant"), "precision": ("auto", "fp32", "bf16")}
-    for key, names in (*legal.items(), ("stem", ("auto", "small", "standard"))):
-        if getattr(recipe, key) not in names:
-            raise unknown(key, getattr(recipe, key), names, f"recipe {where}")
-    for key in ("resolution", "epochs", "batch"):
-        if getattr(recipe, key) < 1:
-            raise UserError(f"recipe {where}: {key} is {getattr(recipe, key)}; it must be at least 1.")
+    where = f"recipe {where}"
+    for key, legal in LEGAL.items():
+        if getattr(recipe, key) not in legal:
+            raise unknown(key, getattr(recipe, key), legal, where)
+    for key, (least, most) in RANGES.items():
+        if hasattr(recipe, key):
+            check_range(key, getattr(recipe, key), least, most, where)
+    for key, value in vars(recipe.augmentation).items():
+        check_range(f"augmentation.{key}", value, 0, 0.5 if key == "hue" else 1, where)
+    if not 0 < recipe.augmentation.crop_min <= recipe.augmentation.crop_max:
+        raise UserError(f"{where}: augmentation.crop_min must be above 0 and at most crop_max.")
+    if recipe.schedule == "cosine" and recipe.decay_from_epoch >= recipe.epochs:
+        raise UserError(
+            f"{where}: decay_from_epoch is {recipe.decay_from_epoch:g}, and there are only {recipe.epochs} epochs, "
+            f"so the learning rate would never fall; set decay_from_epoch lower, or schedule=constant."
+        )
+    rate = getattr(recipe, "assume_rate", "known")
+    if rate != "known" and (isinstance(rate, str) or not 0 <= rate < 1):
+        raise UserError(f"{where}: assume_rate is {rate!r}; it must be known, or at least 0 and below 1.")
     return recipe
+
+
+def check_range(key: str, value: float, least: float, most: float, where: str) -> None:
+    if not least <= value <= most:  # NaN is in no range
+        raise UserError(f"{where}: {key} is {value:g}; it must be from {least:g} to {most:g}.")
+
+
+def _check_dataset(dataset: DatasetFile, where: str) -> DatasetFile:
+    if dataset.source.kind not in READERS:
+        raise unknown("source kind", dataset.source.kind, READERS, where)
+    for key, value, legal in (
+        ("fit", dataset.fit, ("resize", "pad", "crop")),
+        ("format", dataset.format, ("raw", "jpeg")),
+    ):
+        if value not in legal:
+            raise unknown(key, value, legal, where)
+    if not dataset.name or "/" in dataset.name:
+        raise UserError(f"{where}: name '{dataset.name}' must be a word that can name a folder.")
+    check_range("size", dataset.size, 1, MAX_SIZE, where)
+    check_range("quality", dataset.quality, 1, 100, where)
+    check_range("split.val", dataset.split.val, 0.001, 0.999, where)
+    check_range("split.test", dataset.split.test, 0.001, 0.999, where)
+    check_range("split.val + split.test", dataset.split.val + dataset.split.test, 0, 0.999, where)
+    check_range("augment.rotate", dataset.augment.rotate, 0, 180, where)
+    normalise = dataset.normalise
+    if len(normalise.mean) != 3 or len(normalise.std) != 3 or min(normalise.std) <= 0:
+        raise UserError(f"{where}: normalise takes three means and three standard deviations above 0.")
+    return dataset
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,17 @@ from noisewise.errors import UserError, unknown
 from noisewise.runs.config import WEIGHTS
 from noisewise.runs.recipe import FINETUNE, PRETRAIN
 
-NOISE = ("none", "symmetric", "class_dependent", "pairflip", "instance", "transition", "given")
-NOISE_READY = ("none", "symmetric")
+# Kind of noise -> whether this version can make it (`noisewise.data.noise`).
+NOISE = {
+    "none": True,
+    "symmetric": True,
+    "class_dependent": False,
+    "pairflip": False,
+    "instance": False,
+    "transition": False,
+    "given": False,
+}
+BACKBONES = ("resnet18", "resnet50")
 READERS = ("folder", "csv", "elpv", "medmnist", "fetal", "dermnet", "covid", "mura", "nct")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from noisewise.grid.cost import Estimate
 from noisewise.grid.expand import Grid
-from noisewise.runs.config import STAGES, Run
+from noisewise.runs.config import STAGES, Run, ancestors
 from noisewise.runs.folder import State
 
 
@@ -33,10 +33,14 @@ class Plan:
 
 
 def plan(grid: Grid, states: Mapping[str, State]) -> Plan:
-    """What to submit: all that can be run and is neither done nor running; failed and lost runs are retried."""
+    """What to submit: fine-tunings that are not done, and of what they stand on what is not; nothing that is running.
+
+    Failed and lost runs are retried. A shared run that is gone, but that nothing to do needs, is left alone.
+    """
+    undone = [run for run in grid.ready if run.stage == "finetune" and states[run.key] is not State.DONE]
+    needed = {run.key for finetune in undone for run in (*ancestors(finetune), finetune)}
     skip = (State.DONE, State.RUNNING)
-    todo = tuple(run for run in grid.ready if states[run.key] not in skip)
-    return Plan(grid, todo, states)
+    return Plan(grid, tuple(run for run in grid.ready if run.key in needed and states[run.key] not in skip), states)
 
 
 def describe(plan: Plan, estimates: Sequence[tuple[str, Estimate, Estimate]]) -> list[str]:
@@ -71,4 +75,4 @@ def describe(plan: Plan, estimates: Sequence[tuple[str, Estimate, Estimate]]) ->
 
 def _hours(estimate: Estimate) -> str:
     hours = estimate.seconds / 3600
-    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2f}"
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.1f}" if hours >= 1 else f"{hours:.2f}"

@@ -8,7 +8,7 @@ from typing import Any
 from noisewise.errors import UserError, unknown
 from noisewise.grid import names
 from noisewise.grid.expand import Builder, why_missing
-from noisewise.grid.files import load_dataset, load_recipe
+from noisewise.grid.files import MAX_SIZE, check_range, load_dataset, load_recipe
 from noisewise.runs.config import Finetune, Noise, Prepare, Pretrain, Run, ancestors
 from noisewise.runs.recipe import PRETRAIN
 
@@ -17,6 +17,7 @@ WHERE = "the command line"
 
 def single_prepare(dataset: str, size: int) -> Prepare:
     """The preparation of a dataset, at its file's size or (size > 0) another."""
+    check_range("size", size, 0, MAX_SIZE, WHERE)
     return _possible(load_dataset(dataset).prepare(size or None))
 
 

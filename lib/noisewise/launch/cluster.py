@@ -31,10 +31,11 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Slots:
-    """What there is to place runs on: `count` at a time, each with `gpus[slot]` where there are GPUs."""
+    """What there is to place runs on: `count` at a time, each on `cores` cores, and with GPUs where there are some."""
 
     count: int
     gpus: tuple[str, ...]
+    cores: int = 1
 
 
 def load_cluster(name: str, overrides: Mapping[str, Any] | None = None, folder: Path = CLUSTERS) -> Cluster:
@@ -62,7 +63,7 @@ def slots(cluster: Cluster) -> Slots:
     if gpus and cluster.ranks > len(gpus):
         raise UserError(f"ranks is {cluster.ranks}, and there are {len(gpus)} GPUs here; set cluster.ranks to that.")
     fit = len(gpus) // cluster.ranks if gpus else cores // (cluster.threads * cluster.ranks)
-    return Slots(cluster.at_once or max(1, fit), gpus)
+    return Slots(cluster.at_once or max(1, fit), gpus, cluster.threads * cluster.ranks)
 
 
 def visible_gpus() -> tuple[str, ...]:

@@ -27,15 +27,15 @@ def plan_grid(grid: Grid, root: Path) -> Plan:
 
 def estimates(plan: Plan, root: Path, place: Slots) -> list[tuple[str, cost.Estimate, cost.Estimate]]:
     """Device, cost of what is to do, cost of the whole grid; this machine's device first, and a GPU in any case."""
-    done = ((run, RunFolder.of(root, run)) for run in plan.grid.ready if plan.states[run.key] is State.DONE)
-    measured = cost.speeds((run, folder.glance()) for run, folder in done)
+    done = [run for run in plan.grid.ready if plan.states[run.key] is State.DONE]
+    results = [(run, RunFolder.of(root, run).glance()) for run in done]
     images: dict[str, int | None] = dict(plan.grid.images) | _prepared(plan, root)
-    known = {"cuda": measured} if place.gpus else {"cpu": measured, "cuda": {}}
 
     def of(runs: Iterable[Run], device: str) -> cost.Estimate:
-        return cost.estimate(runs, images, known[device], device, place.count)
+        return cost.estimate(runs, images, cost.speeds(results, device), device, place.count, place.cores)
 
-    return [(device, of(plan.todo, device), of(plan.grid.runs, device)) for device in known]
+    devices = ("cuda",) if place.gpus else ("cpu", "cuda")
+    return [(device, of(plan.todo, device), of(plan.grid.runs, device)) for device in devices]
 
 
 def commit(runs: Iterable[Run], root: Path, settings: Settings) -> None:
@@ -71,7 +71,8 @@ def run_here(plan: Plan, root: Path, cluster: Cluster, settings: Settings) -> An
     from noisewise.launch.local import LocalScheduler  # submitit takes half a second to import
     from noisewise.launch.progress import make_progress
 
-    todo = [run for run in plan.grid.ready if plan.states[run.key] is not State.DONE]
+    submitted = {run.key for run in plan.todo}
+    todo = [r for r in plan.grid.ready if r.key in submitted or plan.states[r.key] is State.RUNNING]
     commit(todo, root, settings)
     with make_progress(len(todo)) as progress:
         return LocalScheduler(todo, root, cluster, slots(cluster), progress).run()

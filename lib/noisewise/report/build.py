@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,12 @@ class Report:
     answer: list[str]
 
 
-def build_report(runs: Sequence[Finetune], root: Path, out: Path, title: str) -> Report:
+def build_report(
+    runs: Sequence[Finetune], root: Path, out: Path, title: str, missing: Mapping[str, str] | None = None
+) -> Report:
     """Write the report of `runs`, whatever their state, whose folders lie in the runs folder `root`, into `out`.
+
+    missing: key -> why this version cannot run it; such runs are counted by reason, and not reported as waiting.
 
     `out` gets results.csv (a row a run), summary.csv (a row a recipe and task), tables/*.md and *.tex,
     figures/f1_vs_rate.png, .pdf and .svg, and index.html. Files of an earlier report are replaced one by one.
@@ -37,15 +42,17 @@ def build_report(runs: Sequence[Finetune], root: Path, out: Path, title: str) ->
     Raises:
         UserError: there are no runs, or `out` cannot be written.
     """
+    left_out = Counter(missing[run.key] for run in runs if run.key in (missing or {}))
+    runs = [run for run in runs if run.key not in (missing or {})]
     if not runs:
-        raise UserError("nothing to report: the grid has no fine-tuning runs. Give it at least one under 'finetune'.")
+        raise UserError("nothing to report: the grid has no fine-tuning runs that this version can run.")
     from markupsafe import Markup
 
     found = collect(runs, root)
     cells = cells_of(found.rows)
     answers, shown = answer(cells), tables.f1_tables(cells)
     figure = figures.f1_vs_rate(cells)
-    html = page.render(title, answers, shown, Markup(figures.inline_svg(figure, FIGURE_LABEL)), found)
+    html = page.render(title, answers, shown, Markup(figures.inline_svg(figure, FIGURE_LABEL)), found, left_out)
     files: dict[str, str | bytes] = {
         "results.csv": to_csv([item.name for item in fields(Row)], map(astuple, found.rows)),
         "summary.csv": to_csv(*summary_lines(cells)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,18 @@ class ClassTable:
     confusion: list[list[float | None]]
 
 
-def render(title: str, answers: Sequence[TaskAnswer], tables: Sequence[Table], figure: str, found: Collected) -> str:
-    """The page's HTML. `figure`: SVG made by us; everything else is escaped by the template."""
+def render(
+    title: str,
+    answers: Sequence[TaskAnswer],
+    tables: Sequence[Table],
+    figure: str,
+    found: Collected,
+    left_out: Mapping[str, int],
+) -> str:
+    """The page's HTML. `figure`: SVG made by us; everything else is escaped by the template.
+
+    left_out: why this version cannot run some fine-tunings of the grid -> how many.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -51,6 +61,7 @@ def render(title: str, answers: Sequence[TaskAnswer], tables: Sequence[Table], f
         total=len(found.rows),
         unfinished=sum(not row.done for row in found.rows),
         problems=found.problems,
+        left_out=sorted(left_out.items()),
         columns=[name.replace("_", " ") for name in columns],
         rows=[[_shown(getattr(row, name)) for name in columns] for row in found.rows],
         provenance=provenance(found.provenance),

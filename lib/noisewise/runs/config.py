@@ -144,7 +144,10 @@ class Pretrain:
 
 @dataclass(frozen=True)
 class Finetune:
-    """A classifier trained on noisy labels and scored on clean ones."""
+    """A classifier trained on noisy labels and scored on clean ones.
+
+    groups: lists of look-alike classes, where the noise is class-dependent; else none.
+    """
 
     stage: ClassVar[str] = "finetune"
 
@@ -156,6 +159,7 @@ class Finetune:
     seed: int = 0
     normalise: Normalise = field(default_factory=Normalise)
     allowed: Invariance = field(default_factory=Invariance)
+    groups: list[list[str]] = field(default_factory=list)
 
     @property
     def parents(self) -> tuple[Run, ...]:

@@ -75,18 +75,17 @@ class PretrainRecipe(Recipe):
 
 @dataclass(frozen=True)
 class SimCLR(PretrainRecipe):
-    """SimCLR (arXiv 2002.05709) as in the study's public code: temperature .07, head 512-512-128."""
+    """SimCLR (arXiv 2002.05709) as in the study's public code: temperature .07, head 512-512-128; the paper's crop."""
 
     batch: int = 512
     optimiser: str = "adam"
     lr: float = 1e-3
-    decay_from_epoch: float = 10.0
     temperature: float = 0.07
     projector_hidden: int = 512
     projector_out: int = 128
     augmentation: Augmentation = field(
         default_factory=lambda: Augmentation(
-            crop_min=0.2, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, grey_p=0.2, blur_p=1.0
+            crop_min=0.08, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, grey_p=0.2, blur_p=1.0
         )
     )
 

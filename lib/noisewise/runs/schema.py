@@ -28,7 +28,7 @@ def build(schema: type[Schema], values: Mapping[str, Any], where: str) -> Schema
         key = error.full_key or ""
         if type(error).__name__ == "MissingMandatoryValue":
             raise UserError(f"{where}: '{key}' is missing; give it a value.") from None
-        raise UserError(f"{where}: '{key}': {(error.msg or str(error)).splitlines()[0]}") from None
+        raise UserError(f"{where}: {_say(schema, values, key, error)}") from None
     return built
 
 
@@ -43,6 +43,17 @@ def check_keys(schema: type, values: Mapping[str, Any], where: str) -> None:
             raise unknown("key", key, legal, where)
         if isinstance(value, Mapping) and is_dataclass(types[key]):
             check_keys(types[key], value, f"{where}.{key}")
+
+
+def _say(schema: type, values: Mapping[str, Any], key: str, error: OmegaConfBaseException) -> str:
+    """What is wrong, in the words of the one who typed it."""
+    types = get_type_hints(schema)
+    for name, value in values.items():
+        if getattr(types[name], "__origin__", None) is list and not isinstance(value, list):
+            return f"'{name}' takes a list: {name}=[{value}]."
+        if is_dataclass(types[name]) and not isinstance(value, Mapping):
+            return f"'{name}' takes keys of its own, not {value!r}: {', '.join(f.name for f in fields(types[name]))}."
+    return f"'{key}': {(error.msg or str(error)).splitlines()[0]}"
 
 
 def _writable(node: DictConfig) -> DictConfig:
