@@ -11,9 +11,7 @@ from noisewise.grid.expand import read_grid
 @dataclass
 class Words:
     grid: str = field(metadata={"help": "which grid"})
-    recipe: str = field(
-        default="", metadata={"help": "instead of the grid's: a file in jobs/recipe/, or a path"}
-    )
+    recipe: str = field(default="", metadata={"help": "instead of the grid's: a file in jobs/recipe/, or a path"})
     cluster: str = field(default="local", metadata={"help": "as submit takes it; does not matter here"})
     runs: str = field(default="runs", metadata={"help": "the runs folder"})
     out: str = field(default="", metadata={"help": "the report's folder (default: report/GRID in the runs folder)"})

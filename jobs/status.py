@@ -16,9 +16,7 @@ from noisewise.launch.status import describe, status
 @dataclass
 class Words:
     grid: str = field(metadata={"help": "which grid"})
-    recipe: str = field(
-        default="", metadata={"help": "instead of the grid's: a file in jobs/recipe/, or a path"}
-    )
+    recipe: str = field(default="", metadata={"help": "instead of the grid's: a file in jobs/recipe/, or a path"})
     cluster: str = field(default="local", metadata={"help": "as submit takes it; does not matter here"})
     runs: str = field(default="runs", metadata={"help": "the runs folder"})
     json: bool = field(default=False, metadata={"help": "for scripts"})

@@ -21,9 +21,7 @@ from noisewise.launch.submit import estimates, make_settings, plan_grid, run_her
 @dataclass
 class Words:
     grid: str = field(metadata={"help": "what to run"})
-    recipe: str = field(
-        default="", metadata={"help": "instead of the grid's: a file in jobs/recipe/, or a path"}
-    )
+    recipe: str = field(default="", metadata={"help": "instead of the grid's: a file in jobs/recipe/, or a path"})
     cluster: str = field(default="local", metadata={"help": "where: a file in slurm/, or a path"})
     runs: str = field(default="runs", metadata={"help": "the runs folder"})
     data: str = field(default="data", metadata={"help": "the data folder: raw images, packs, weights"})

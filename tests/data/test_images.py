@@ -48,12 +48,13 @@ def test_greyscale_palette_transparent_and_cmyk(tmp_path, square):
     assert np.abs(open_square(cmyk, SIZE, "resize").astype(int) - square).mean() < 4
 
 
-@pytest.mark.parametrize(("top", "suffix"), [(65535, "png"), (65535, "tiff"), (4095, "png")])
-def test_16_bit_greyscale_is_scaled(tmp_path, top, suffix):
+@pytest.mark.parametrize("top", [65535, 4096, 4095, 255])
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_16_bit_greyscale_is_divided_by_257_whatever_its_range(tmp_path, top, suffix):
     values = np.linspace(0, top, SIZE * SIZE).reshape(SIZE, SIZE).astype(np.uint16)
     found = open_square(saved(tmp_path / f"a.{suffix}", Image.fromarray(values)), SIZE, "resize")
-    assert (found == np.rint(values / top * 255)[..., None]).all()
-    assert found.min() == 0 and found.max() == 255
+    assert (found == np.rint(values / 257)[..., None]).all()
+    assert found.min() == 0 and found.max() == round(top / 257)
 
 
 def test_orientation_is_applied(tmp_path, square):

@@ -94,13 +94,27 @@ def test_no_steps(source):
 
 
 def test_number_of_torch_threads_stays(pack):
+    """Not only in the end: also while batches are read, when FFCV's thread is at work."""
     before = torch.get_num_threads()
-    torch.set_num_threads(before + 1)
-    opened = open_images(pack, CPU)
-    list(opened.batches([np.arange(70)]))
-    opened.close()
-    assert torch.get_num_threads() == before + 1
-    torch.set_num_threads(before)
+    torch.set_num_threads(before + 5)
+    try:
+        opened = open_images(pack, CPU)
+        during = [torch.get_num_threads() for _ in opened.batches([np.arange(70)] * 4)]
+        opened.close()
+        assert [*during, torch.get_num_threads()] == [before + 5] * 5
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_ffcv_decodes_on_every_core(jpeg_pack, monkeypatch):
+    from noisewise.data import jpeg_images
+
+    given = []
+    monkeypatch.setattr(jpeg_images.numba, "set_num_threads", given.append)
+    source = open_images(jpeg_pack, CPU)
+    list(source.batches([np.arange(3)]))
+    source.close()
+    assert set(given) == {jpeg_images.Compiler.num_threads} == {len(os.sched_getaffinity(0))}
 
 
 def test_closing_ends_all_threads(pack):
@@ -176,7 +190,7 @@ def test_corrupt_jpeg_is_an_error_never_a_stale_image(damaged, pixels):
     batches = source.batches([np.arange(64, 100), np.arange(0, 40)])
     with pytest.raises(RunError, match="image 5 is not as it was written") as error:
         list(batches)
-    assert error.value.kind == "data" and "prepare it again" in error.value.advice
+    assert error.value.kind == "data" and "submit again: it is prepared again" in error.value.advice
     source.close()
 
 

@@ -12,9 +12,10 @@ import pytest
 from scipy.stats import binomtest, chisquare
 from sklearn.metrics import confusion_matrix
 
-from noisewise.data.noise import label_set
+from noisewise.data.noise import KINDS, label_set
 from noisewise.data.pack import Pack
 from noisewise.errors import RunError, UserError
+from noisewise.grid.names import NOISE
 from noisewise.runs.config import Noise
 
 LIB = Path(__file__).resolve().parents[2] / "lib"
@@ -117,3 +118,7 @@ def test_rates_outside_the_legal_range(tmp_path, rate):
 def test_unknown_kind(tmp_path):
     with pytest.raises(UserError, match="unknown noise 'symetric'. Did you mean 'symmetric'"):
         label_set(pack_of(tmp_path), Noise("symetric", 0.5))
+
+
+def test_grids_know_which_kinds_can_be_made():
+    assert {kind for kind, ready in NOISE.items() if ready} == set(KINDS)

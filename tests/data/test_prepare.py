@@ -146,8 +146,9 @@ def test_killed_conversion_leaves_nothing_that_looks_finished(data):
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     folder = pack_folder(data, config())
     assert not folder.exists() and len(left_behind(data)) == 1
-    with pytest.raises(RunError, match="there is no pack"):
+    with pytest.raises(RunError, match="there is no pack") as error:
         Pack.open(folder)
+    assert error.value.advice.startswith("Submit again")
     assert len(prepare(config(), data)) == 120
     assert left_behind(data) == [folder.name]
 
@@ -183,6 +184,23 @@ def test_disk_that_fills_up_raises_and_leaves_nothing(data, limit):
         prepare(config(), data)
     assert left_behind(data) == []
     assert len(prepare(config(), data)) == 120
+
+
+def test_copies_in_another_split_are_counted_and_warned_of(data, raw_pack):
+    """Two files each in train and test, and two in train alone: three copies of one content, two of another."""
+    assert raw_pack.manifest["duplicates_across_splits"] == {"files": 0, "pairs": []}
+    files = sources(data)
+    train, test = ([files[row] for row in raw_pack.indices(part)] for part in ("train", "test"))
+    for original, copy in ((train[0], test[0]), (train[0], train[1]), (train[2], test[1]), (train[3], train[4])):
+        shutil.copyfile(original, copy)
+    with pytest.warns(RuntimeWarning, match="5 files have a copy in another split") as warned:
+        pack = prepare(config(), data)
+    assert len(warned) == 1
+    found = pack.manifest["duplicates_across_splits"]
+    name = {path: path.relative_to(data / "pictures").as_posix() for path in files}
+    pairs = [{name[train[0]], name[test[0]]}, {name[train[2]], name[test[1]]}]
+    assert found["files"] == 5 and len(found["pairs"]) == 2
+    assert all(set(pair) & expected for pair, expected in zip(found["pairs"], pairs, strict=True))
 
 
 @pytest.fixture
@@ -258,7 +276,7 @@ def test_index_that_was_changed_is_refused(copied, name):
     (copied / name).write_bytes(changed)
     with pytest.raises(RunError, match=f"{name} is not the file") as error:
         Pack.open(copied)
-    assert error.value.kind == "data" and "prepare it again" in error.value.advice
+    assert error.value.kind == "data" and f"Remove {copied} and submit again" in error.value.advice
 
 
 @pytest.mark.parametrize(("text", "words"), [("{", "is damaged"), (json.dumps({"version": 0}), "another version")])
@@ -271,6 +289,7 @@ def test_manifest_of_another_kind_is_refused(copied, text, words):
 def test_pack_folder_without_a_manifest_is_not_overwritten(data):
     folder = pack_folder(data, config())
     folder.mkdir(parents=True)
-    with pytest.raises(RunError, match="without its manifest.json"):
+    with pytest.raises(RunError, match="without its manifest.json") as error:
         prepare(config(), data)
+    assert error.value.advice.startswith(f"Remove {folder} and submit again")
     assert left_behind(data) == [folder.name]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisewise.data.readers import read
+from noisewise.data.readers import KINDS, read
 from noisewise.errors import RunError, UserError
+from noisewise.grid.names import READERS, reader_exists
 from noisewise.runs.config import Source
 
 
@@ -81,6 +82,11 @@ def test_missing_and_empty_folders(tmp_path):
         read(Source(), tmp_path)
 
 
+def test_every_reader_may_stand_in_a_grid():
+    assert set(KINDS) <= set(READERS)
+    assert {kind for kind in READERS if reader_exists(kind)} == set(KINDS)
+
+
 def test_unknown_kind_names_the_nearest(tmp_path):
     with pytest.raises(UserError, match="unknown source kind 'foldr'. Did you mean 'folder'?"):
         read(Source("foldr"), tmp_path)
@@ -110,6 +116,34 @@ def test_csv_takes_clean_labels_where_there_are_some(tmp_path):
     assert found.classes == ["a", "b"] and found.labels.tolist() == [0, 1]
 
 
+def test_csv_without_some_patients(tmp_path):
+    names = [picture(tmp_path / f"{number}.png") for number in range(4)]
+    rows = zip(names, "abab", ("p1", "", " ", "p1"), strict=True)
+    text = "image,label,who\n" + "\n".join(",".join(row) for row in rows)
+    table(tmp_path / "t.csv", text)
+    source = Source("csv", "t.csv", patient="who")
+    assert read(source, tmp_path).patients == ["p1", None, None, "p1"]
+    table(tmp_path / "t.csv", text.replace("p1", ""))
+    assert read(source, tmp_path).patients is None
+
+
+@pytest.mark.parametrize("name", ["../{}/1.png", "./1.png", "deep/../1.png"])
+def test_one_file_spelled_two_ways_is_listed_twice(tmp_path, name):
+    picture(tmp_path / "1.png"), (tmp_path / "deep").mkdir()
+    source = table(tmp_path / "t.csv", f"image,label\n1.png,a\n{name.format(tmp_path.name)},b\n")
+    with pytest.raises(RunError, match="1.png 2 times") as error:
+        read(source, tmp_path)
+    assert error.value.kind == "data"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_csv_that_is_not_utf_8(tmp_path, encoding):
+    (tmp_path / "t.csv").write_bytes("image,label\n1.png,Gesäß\n".encode(encoding))
+    with pytest.raises(RunError, match="t.csv is not UTF-8") as error:
+        read(Source("csv", "t.csv"), tmp_path)
+    assert error.value.kind == "data" and error.value.advice.startswith("Save it as UTF-8")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -121,6 +155,7 @@ def test_csv_takes_clean_labels_where_there_are_some(tmp_path):
         ("image,label\n1.png,a\n2.png,\n", "row 3: the column 'label' is empty"),
         ("image,label\n1.png,a\n2.png,b,c\n", "row 3: 3 values for 2 columns"),
         ("image,label\n1.png,a\n1.png,b\n", "1.png 2 times"),
+        pytest.param('image,label\n1.png,"a\n' + "2.png,b\n" * 20_000, "row .*: field larger", id="open quote"),
     ],
 )
 def test_csv_that_is_wrong(tmp_path, text, words):

@@ -91,6 +91,44 @@ def test_as_even_as_sklearn():
     assert np.abs(ours - expected).max() <= max(theirs) + 1
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_large_patients_do_not_upset_the_shares(seed):
+    """Three patients have 270 of the 355 images of a class; the other class is there to make two."""
+    sizes = [100, 90, 80, 17, 17, 17, 17, 17]
+    patients = [f"p{number}" for number in np.repeat(np.arange(8), sizes)] + [f"q{number}" for number in range(100)]
+    whole = table([0] * sum(sizes) + [1] * 100, patients)
+    found = counts(whole, assign(whole, Split(val=0.15, test=0.2, seed=seed)))
+    assert np.abs(found[:, 0] / sum(sizes) - [0.65, 0.15, 0.2]).max() < 0.03
+    assert found[:, 1].tolist() == [65, 15, 20]
+
+
+def test_seed_moves_large_patients_too():
+    """No two patients are equally large, so that the order of sizes alone leaves nothing to the seed."""
+    patients = np.repeat(np.arange(30), np.arange(1, 31))
+    whole = table(patients % 2, [f"p{patient:02}" for patient in patients])
+    largest = {str(assign(whole, Split(seed=seed))[-1]) for seed in range(40)}
+    assert largest == set(SPLITS)
+
+
+@pytest.mark.parametrize("few", [3, 4, 5])
+def test_every_split_has_a_class_of_few_patients(few):
+    patients = [f"p{number // 10}" for number in range(10 * few)] + [f"q{number}" for number in range(60)]
+    whole = table([0] * 10 * few + [1] * 60, patients)
+    assert all((counts(whole, assign(whole, Split(seed=seed))) > 0).all() for seed in range(10))
+
+
+def test_images_of_unknown_patients_are_units_of_their_own():
+    patients = ["p0"] * 20 + ["p1"] * 20 + ["p2"] * 20 + [None] * 200
+    labels = np.arange(260) % 2
+    whole = table(labels, patients)
+    split = assign(whole, Split(val=0.15, test=0.2))
+    assert all(len(set(split[start : start + 20])) == 1 for start in (0, 20, 40))
+    assert set(split[60:]) == set(SPLITS)
+    assert np.abs(counts(whole, split).sum(axis=1) - np.array([169, 39, 52])).max() <= 2
+    official = np.where(np.arange(260) < 100, "test", "train").tolist()
+    assert (assign(table(labels, ["p0"] * 20 + [None] * 240, official), Split())[:100] == "test").all()
+
+
 def test_official_split_is_kept_and_what_it_lacks_is_cut_from_its_training_images():
     labels = np.arange(100) % 2
     official = ["test" if number < 30 else "train" for number in range(100)]

@@ -1,8 +1,8 @@
 """One image file into a square of RGB pixels.
 
 - Greyscale, palette and CMYK become RGB; what is transparent becomes black.
-- 16-bit greyscale is divided by 257, so that 65,535 becomes 255; a file with no value above 4,095 holds 12-bit data,
-  as X-ray detectors give, and 4,095 becomes 255.
+- 16-bit greyscale is divided by 257: the full range, 65,535 to 255, for every file alike. How many of the 16 bits an
+  image uses is not guessed; one with fewer, as X-ray detectors give, comes out dark unless it is scaled beforehand.
 - The orientation that a camera noted (EXIF) is applied. Of several pages, the first is taken.
 - A side that shrinks is averaged by area (cv2.INTER_AREA), so that nothing aliases; one that grows is bilinear.
 """
@@ -18,7 +18,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from noisewise.errors import RunError
 
 FITS = ("resize", "pad", "crop")
-TWELVE_BIT = 4095
 SIXTEEN_BIT = 65535
 
 
@@ -61,8 +60,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 def _to_8_bit(values: np.ndarray) -> np.ndarray:
     if values.min() < 0 or values.max() > SIXTEEN_BIT:
         raise ValueError(f"its values reach from {values.min()} to {values.max()}; convert it to 8 or 16 bits")
-    top = TWELVE_BIT if values.max() <= TWELVE_BIT else SIXTEEN_BIT
-    return np.rint(values * (255 / top)).astype(np.uint8)
+    return np.rint(values / (SIXTEEN_BIT / 255)).astype(np.uint8)
 
 
 def _pad(pixels: np.ndarray) -> np.ndarray:

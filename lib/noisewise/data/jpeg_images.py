@@ -7,7 +7,7 @@ What FFCV does, and what is done about it:
 - leaving an epoch early leaks its thread and its memory: the queue is drained and the thread joined;
 - batches are views of a few slots that are used again: they are copied out;
 - its kernels must not run in two threads at once, where numba lacks OpenMP: they take turns;
-- it sets torch's number of threads: that is put back.
+- it sets torch's number of threads, for every thread of the process: here it sets numba's only.
 
 Order and batch are FFCV's only in so far as it decodes a given list in chunks; epochs, seeds and steps are ours.
 Compilation takes 3 to 10 seconds once a process.
@@ -21,13 +21,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numba
 import numpy as np
 import torch
 from torch import Tensor
 
 from noisewise.data.beton import checksums, locate_samples, quiet_ffcv
 from noisewise.data.buffers import Buffers
-from noisewise.data.pack import Pack
+from noisewise.data.pack import Pack, make_again
 from noisewise.errors import RunError
 
 CHUNK = 64  # images that FFCV decodes at a time
@@ -38,8 +39,18 @@ with quiet_ffcv():
     from ffcv.loader import Loader
     from ffcv.loader.epoch_iterator import EpochIterator
     from ffcv.pipeline import PipelineSpec
+    from ffcv.pipeline.compiler import Compiler
 
 _kernel = threading.Lock()
+
+
+def _set_num_threads(count: int) -> None:
+    """What FFCV calls when an epoch begins, in the epoch's thread: torch is left as it is."""
+    Compiler.num_threads = count
+    numba.set_num_threads(count)  # of the calling thread
+
+
+Compiler.set_num_threads = _set_num_threads
 
 
 class JpegImages:
@@ -47,21 +58,20 @@ class JpegImages:
 
     def __init__(self, pack: Pack, device: torch.device) -> None:
         self.pack, self.device = pack, device
-        self._again = f"Remove {pack.folder} and prepare it again: python jobs/prepare.py dataset=NAME"
+        self._again = make_again(pack.folder)
         offsets, sizes = locate_samples(pack.beton)
         if not (np.array_equal(offsets, pack.offsets) and np.array_equal(sizes, pack.sizes)):
             raise RunError("data", f"{pack.beton}: its table of samples is not as it was written", self._again)
         self._memory = np.memmap(pack.beton, np.uint8, "r").view(np.ndarray)
         self._buffers = Buffers((pack.size, pack.size, 3), pinned=device.type == "cuda")
         self._epochs: set[_Epoch] = set()
-        with quiet_ffcv():
-            self._loader = Loader(
-                str(pack.beton),
-                batch_size=CHUNK,
-                num_workers=len(os.sched_getaffinity(0)),
-                pipelines={"image": PipelineSpec("image", decoder=SimpleRGBImageDecoder())},
-                drop_last=False,
-            )
+        self._loader = Loader(
+            str(pack.beton),
+            batch_size=CHUNK,
+            num_workers=len(os.sched_getaffinity(0)),
+            pipelines={"image": PipelineSpec("image", decoder=SimpleRGBImageDecoder())},
+            drop_last=False,
+        )
 
     def batches(self, steps: Sequence[np.ndarray]) -> Iterator[Tensor]:
         chunks = self._chunks(np.concatenate([*steps, np.empty(0, dtype=np.int64)]))
@@ -88,8 +98,7 @@ class JpegImages:
         """The samples of `order`, uint8 [n, S, S, 3], CHUNK at a time; asking for more overwrites what was given."""
         if not len(order):
             return
-        with quiet_ffcv():
-            epoch = _Epoch(self._loader, order.astype(np.uint64))
+        epoch = _Epoch(self._loader, order.astype(np.uint64))
         self._epochs.add(epoch)
         try:
             for start in range(0, len(order), CHUNK):
@@ -117,13 +126,10 @@ class _Epoch(EpochIterator):
     error: BaseException | None = None
 
     def run(self) -> None:
-        threads = torch.get_num_threads()
         try:
             super().run()
         except BaseException as error:
             self.error = error
-        finally:
-            torch.set_num_threads(threads)
 
     def run_pipeline(self, *args: Any) -> Any:
         with _kernel:

@@ -3,7 +3,8 @@
 The draw depends on (kind, rate, seed, the pack's content) and on nothing else, so it is the same on every machine and
 for every size of the pack. The rate that came out and the confusion of true with given labels are recorded.
 
-Adding a kind is one function from clean labels to noisy ones and one line in `KINDS`.
+Adding a kind is one function from clean labels to noisy ones, one line in `KINDS`, and its name in
+`noisewise.grid.names`, where grids are checked without importing numpy.
 """
 
 from __future__ import annotations

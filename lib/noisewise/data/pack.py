@@ -35,7 +35,8 @@ class Pack:
     """An opened pack of n images.
 
     manifest: count, classes, size, format, content (a hash of every input with its label and split), mean and std
-        (of the training pixels, RGB, in [0, 1]), and what was asked for (prepare).
+        (of the training pixels, RGB, in [0, 1]), duplicates_across_splits (how many files have a copy in another
+        split, and the first pairs), and what was asked for (prepare).
     labels: int64 [n], clean. split: str [n]. offsets, sizes: int64 [n], bytes in the beton.
     checksums: uint32 [n], CRC-32 of those bytes.
     """
@@ -56,13 +57,13 @@ class Pack:
             RunError: data; there is none, or its files are not those that its manifest tells of.
         """
         folder = Path(folder)
-        again = f"Remove {folder} and prepare it again: python jobs/prepare.py dataset=NAME"
+        again = make_again(folder)
         try:
             manifest = read_json(folder / MANIFEST)
         except ValueError:
             raise RunError("data", f"{folder / MANIFEST} is damaged", again) from None
         if manifest is None:
-            raise RunError("data", f"there is no pack in {folder}", "Prepare it: python jobs/prepare.py dataset=NAME")
+            raise RunError("data", f"there is no pack in {folder}", "Submit again: it is prepared first.")
         if manifest.get("version") != VERSION:
             raise RunError("data", f"{folder} was written by another version of noisewise", again)
         _check_files(folder, manifest, again)
@@ -104,6 +105,11 @@ class Pack:
 def pack_folder(data: Path, run: Prepare) -> Path:
     """Where the pack of a preparation lies under the data folder."""
     return Path(data) / "packs" / f"{run.dataset}-{run.size}px-{run.key}"
+
+
+def make_again(folder: Path) -> str:
+    """What to do about a damaged pack."""
+    return f"Remove {folder} and submit again: it is prepared again."
 
 
 def write_index(folder: Path, run: Prepare, samples: Mapping[str, Any], arrays: Mapping[str, Any], **more: Any) -> None:

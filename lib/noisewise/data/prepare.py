@@ -13,21 +13,22 @@ import os
 import shutil
 import tempfile
 import time
+import warnings
 import zlib
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 from noisewise.data.beton import checksums, locate_samples, write_beton
 from noisewise.data.images import FITS, open_square
-from noisewise.data.pack import BETON, MANIFEST, Pack, pack_folder, write_index
+from noisewise.data.pack import BETON, MANIFEST, Pack, make_again, pack_folder, write_index
 from noisewise.data.readers import read
 from noisewise.data.split import assign
 from noisewise.data.table import SPLITS, Table
@@ -36,7 +37,7 @@ from noisewise.runs.config import Prepare
 from noisewise.runs.lease import STALE_SECONDS, Lease, alive
 
 FORMATS = ("raw", "jpeg")
-NAMED = 5  # how many of the bad images an error names
+NAMED = 5  # how many bad images an error names, and how many duplicates the manifest
 AHEAD = 4  # images a core that may be converted before they are written
 
 Report = Callable[[int, int], None]
@@ -69,7 +70,7 @@ def prepare(run: Prepare, data: Path, on_progress: Report | None = None) -> Pack
     folder = pack_folder(data, run)
     if not (folder / MANIFEST).exists():
         if folder.exists():
-            raise RunError("data", f"{folder} is there without its {MANIFEST}", f"Remove {folder}.")
+            raise RunError("data", f"{folder} is there without its {MANIFEST}", make_again(folder))
         table = read(run.source, Path(data))
         split = assign(table, run.split)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -144,16 +145,34 @@ def _write(folder: Path, run: Prepare, table: Table, split: np.ndarray, report: 
     if run.format == "raw" and not np.array_equal(stored, np.array(sums, dtype=np.uint32)):
         raise OSError(errno.EIO, "the pixels read back are not those that were written", str(folder / BETON))
     mean, std = _statistics(np.array(means)[split == "train"], np.array(squares)[split == "train"])
+    paths = table.relative_paths()
     write_index(
         folder,
         run,
-        samples={"path": table.relative_paths(), "label": table.labels, "split": split, "sha256": digests},
+        samples={"path": paths, "label": table.labels, "split": split, "sha256": digests},
         arrays={"offsets": offsets, "sizes": sizes, "checksums": stored},
         classes=table.classes,
         per_split={part: np.bincount(table.labels[split == part]).tolist() for part in SPLITS},
         mean=mean,
         std=std,
+        duplicates_across_splits=_find_duplicates(paths, split, digests),
     )
+
+
+def _find_duplicates(paths: list[str], split: np.ndarray, digests: list[str]) -> dict[str, Any]:
+    """How many files have the content of a file in another split, and the first pairs of them; warn of any."""
+    alike = defaultdict(list)
+    for row, digest in enumerate(digests):
+        alike[digest].append(row)
+    across = [rows for rows in alike.values() if len(set(split[rows])) > 1]
+    pairs = [(rows[0], next(row for row in rows if split[row] != split[rows[0]])) for rows in across[:NAMED]]
+    found = {"files": sum(map(len, across)), "pairs": [[paths[one], paths[other]] for one, other in pairs]}
+    if across:
+        such = " and ".join(found["pairs"][0])
+        warnings.warn(
+            f"{found['files']} files have a copy in another split, such as {such}", RuntimeWarning, stacklevel=4
+        )
+    return found
 
 
 def _convert_all(run: Prepare, images: list[Path]) -> Iterator[Converted]:

@@ -1,7 +1,8 @@
 """Training, validation and test: official where given, otherwise cut by patient, stratified by class, seeded.
 
 The cut is iterative stratification (Sechidis et al., 2011) with patients as its units; an image of an unknown patient
-is a unit of its own. It depends on the images' and patients' names and the seed, not on the order of files.
+is a unit of its own. Where a unit fits into several splits, the seed decides. The cut depends on the images' and
+patients' names and the seed, not on the order of files.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ def assign(table: Table, split: Split) -> np.ndarray:
 
 def _cut(table: Table, rows: np.ndarray, wanted: dict[str, float], seed: int) -> list[str]:
     """A split for each of `rows`, with about the wanted share of every class in each."""
-    names = table.relative_paths()
-    unit_of = [table.patients[row] if table.patients is not None else names[row] for row in rows]
+    all_units = _units(table)
+    unit_of = [all_units[row] for row in rows]
     units = sorted(set(unit_of))
     number = {unit: position for position, unit in enumerate(units)}
     counts = np.zeros((len(units), len(table.classes)))
@@ -58,8 +59,9 @@ def _cut(table: Table, rows: np.ndarray, wanted: dict[str, float], seed: int) ->
 def _stratify(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A part for each unit, int64 [units], from the units' images a class [units, classes] and the parts' shares.
 
-    Rarest class first, largest unit first, to the part that lacks most images of that class; before that, to one that
-    has none of it.
+    Rarest class first, largest unit first, to a part drawn from those that lack at least as many images of that class
+    as the unit has, in proportion to what they lack; where there is none, to the part that lacks most. The last units
+    are kept for parts that have none of the class.
     """
     target = shares[:, None] * counts.sum(axis=0)
     held = np.zeros_like(target)
@@ -67,18 +69,33 @@ def _stratify(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) 
     shuffled = rng.permutation(len(counts))
     for column in np.argsort((counts > 0).sum(axis=0), kind="stable"):
         todo = [unit for unit in shuffled if chosen[unit] < 0 and counts[unit, column]]
-        for unit in sorted(todo, key=lambda unit: -counts[unit, column]):
+        for done, unit in enumerate(sorted(todo, key=lambda unit: -counts[unit, column])):
             need = target[:, column] - held[:, column]
-            part = np.lexsort((need, held[:, column] == 0))[-1]
+            empty = held[:, column] == 0
+            if len(todo) - done <= empty.sum():
+                need = np.where(empty, need, -np.inf)
+            fits = np.where(need >= counts[unit, column], need, 0)
+            part = rng.choice(len(shares), p=fits / fits.sum()) if fits.any() else need.argmax()
             chosen[unit] = part
             held[part] += counts[unit]
     return chosen
 
 
+def _units(table: Table) -> list[tuple[str, str]]:
+    """What must not be torn apart, for each image: its patient, or the image itself where that is not known."""
+    patients = table.patients or [None] * len(table.images)
+    names = table.relative_paths()
+    return [
+        ("image", name) if patient is None else ("patient", patient)
+        for name, patient in zip(names, patients, strict=True)
+    ]
+
+
 def _check_patients(table: Table, official: np.ndarray) -> None:
     sides = defaultdict(set)
     for patient, side in zip(table.patients or [], official, strict=False):
-        sides[patient].add(str(side))
+        if patient is not None:
+            sides[patient].add(str(side))
     if leaking := sorted(patient for patient, found in sides.items() if len(found) > 1):
         raise RunError(
             "data",
@@ -96,7 +113,8 @@ def _check_classes(table: Table, split: np.ndarray) -> None:
             continue
         held = f"{len(mine)} images"
         if table.patients is not None:
-            held += f" of {len({table.patients[row] for row in mine})} patients"
+            units = _units(table)
+            held += f" of {len({units[row] for row in mine})} patients"
         raise RunError(
             "data",
             f"class '{name}' has {held}: none is left for {' and '.join(absent)}",

@@ -22,7 +22,7 @@ SPLIT_NAMES = {
 
 
 class Row(NamedTuple):
-    """One image as a reader finds it; patient and split are given for all images or for none."""
+    """One image as a reader finds it. The patient may be unknown (None); a split is given for all images or none."""
 
     image: Path
     label: str
@@ -35,14 +35,14 @@ class Table:
     """A dataset before its pixels are read, in the order of the images' paths.
 
     images: n paths, no two alike. labels: int64 [n], positions in `classes`.
-    patients: n names, or None where they are not known.
+    patients: n names, None for an image whose patient is not known; or None if no patient is known.
     split: n of "train", "val", "test", or None; "val" or "test" may be lacking.
     """
 
     images: list[Path]
     labels: np.ndarray
     classes: list[str]
-    patients: list[str] | None = None
+    patients: list[str | None] | None = None
     split: list[str] | None = None
 
     @classmethod
@@ -55,9 +55,9 @@ class Table:
         rows = sorted(rows, key=lambda row: row.image.as_posix())
         if not rows:
             raise RunError("data", f"{where} holds no images", "Check the dataset's source.root.")
-        image, times = Counter(row.image for row in rows).most_common(1)[0]
+        image, times = Counter(os.path.normpath(row.image) for row in rows).most_common(1)[0]
         if times > 1:
-            raise RunError("data", f"{where} lists {image} {times} times", "List every image once.")
+            raise RunError("data", f"{where} lists {image} {times} times", "List every image once, however spelled.")
         names = {row.label for row in rows}
         classes = sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
         if len(classes) < 2:
@@ -71,7 +71,7 @@ class Table:
             images=[row.image for row in rows],
             labels=np.array([position[row.label] for row in rows], dtype=np.int64),
             classes=classes,
-            patients=None if rows[0].patient is None else [row.patient for row in rows],
+            patients=[row.patient for row in rows] if any(row.patient is not None for row in rows) else None,
             split=None if rows[0].split is None else [row.split for row in rows],
         )
 
