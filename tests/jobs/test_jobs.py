@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 JOBS = Path(__file__).parents[2] / "jobs"
-QUICK = ("resolution=16", "stem=standard", "epochs=2", "batch=16", "recipe=quick", "device=cpu", "threads=1")
+NETWORK = ("resolution=16", "stem=standard", "epochs=2", "batch=16", "decay_from_epoch=0")
+QUICK = (*NETWORK, "recipe=quick", "device=cpu", "threads=1")
 
 
 def job(name: str, *words: str, launcher: tuple[str, ...] = (sys.executable,)) -> tuple[int, str]:
@@ -70,6 +71,8 @@ def test_pretrain_under_torchrun_then_finetune(where):
         ("finetune", ("method=coteaching", "noise=symmetric", "rate=-0.2"), "at least 0 and below 1"),
         ("finetune", ("method=coteaching", "noise=symmetric", "rate=1.2"), "at least 0 and below 1"),
         ("finetune", ("method=coteaching", "rate=0.2"), "needs a kind of noise"),
+        ("finetune", ("method=coteaching", "noise=symmetric"), "needs a rate"),
+        ("pretrain", ("method=simclr", "epochs=5"), "decay_from_epoch is 10"),
         ("finetune", ("method=coteaching", "epocs=3"), "Did you mean 'epochs'"),
         ("finetune", ("method=coteaching", "device=tpu"), "device"),
     ],

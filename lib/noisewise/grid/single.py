@@ -40,6 +40,8 @@ def single_finetune(
     if kind not in names.NOISE:
         raise unknown("noise", kind, names.NOISE, WHERE)
     names.check_rate(kind, rate, WHERE)
+    if kind != "none" and not rate:
+        raise UserError(f"noise={kind} needs a rate; type for instance noise={kind} rate=0.2.")
     if kind == "none" and rate:
         raise UserError(f"rate={rate:g} needs a kind of noise; type noise=symmetric rate={rate:g}.")
     builder, name = _builder(dataset, "finetune", method, recipe, overrides)
