@@ -1,7 +1,7 @@
 """A pack: a dataset's images, square and of one size, with labels and split, in a folder that is finished or not there.
 
     images.beton   the pixels; what FFCV writes and reads
-    arrays.npz     labels, split, and where each sample lies in images.beton
+    arrays.npz     labels, split, ranks (`noisewise.data.subset`), and where each sample lies in images.beton
     samples.csv    path, class, split and SHA-256 of each image that went in
     manifest.json  what the pack is, and the hashes of the above
     noise/         label sets (`noisewise.data.noise`)
@@ -26,7 +26,8 @@ from noisewise.errors import RunError
 from noisewise.runs.config import Prepare, to_dict
 from noisewise.runs.files import read_json, replacing, write_json
 
-VERSION = 1
+VERSION = 2
+STORED = ("labels", "given", "ranks", "offsets", "sizes", "checksums")
 BETON, ARRAYS, SAMPLES, MANIFEST = "images.beton", "arrays.npz", "samples.csv", "manifest.json"
 
 
@@ -37,14 +38,18 @@ class Pack:
     manifest: count, classes, size, format, content (a hash of every input with its label and split), mean and std
         (of the training pixels, RGB, in [0, 1]), duplicates_across_splits (how many files have a copy in another
         split, and the first pairs), and what was asked for (prepare).
-    labels: int64 [n], clean. split: str [n]. offsets, sizes: int64 [n], bytes in the beton.
-    checksums: uint32 [n], CRC-32 of those bytes.
+    labels: int64 [n], the true ones where they are known. given: int64 [n], as the dataset gives them; the same where
+        it knows no others. split: str [n].
+    ranks: int64 [n], the place of each image in the nested subsets of its class and split.
+    offsets, sizes: int64 [n], bytes in the beton. checksums: uint32 [n], CRC-32 of those bytes.
     """
 
     folder: Path
     manifest: Mapping[str, Any]
     labels: np.ndarray
+    given: np.ndarray
     split: np.ndarray
+    ranks: np.ndarray
     offsets: np.ndarray
     sizes: np.ndarray
     checksums: np.ndarray
@@ -68,7 +73,7 @@ class Pack:
             raise RunError("data", f"{folder} was written by another version of noisewise", again)
         _check_files(folder, manifest, again)
         with np.load(folder / ARRAYS) as arrays:
-            values = {name: arrays[name] for name in ("labels", "offsets", "sizes", "checksums")}
+            values = {name: arrays[name] for name in STORED}
             return cls(folder, manifest, split=np.array(SPLITS)[arrays["split"]], **values)
 
     @property
@@ -115,8 +120,8 @@ def make_again(folder: Path) -> str:
 def write_index(folder: Path, run: Prepare, samples: Mapping[str, Any], arrays: Mapping[str, Any], **more: Any) -> None:
     """Write all but the beton, which is there, the manifest last.
 
-    samples: the columns of samples.csv: path, label (position in `classes`), split, sha256. arrays: offsets, sizes,
-    checksums. more: what else the manifest holds, the classes among it.
+    samples: the columns of samples.csv: path, label (position in `classes`), split, sha256. arrays: the `STORED` ones
+    but the labels. more: what else the manifest holds, the classes among it.
     """
     text = _samples_csv(samples, more["classes"])
     with replacing(folder / SAMPLES, "wb") as file:

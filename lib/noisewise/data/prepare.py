@@ -19,6 +19,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,12 +32,13 @@ from noisewise.data.images import FITS, open_square
 from noisewise.data.pack import BETON, MANIFEST, Pack, make_again, pack_folder, write_index
 from noisewise.data.readers import read
 from noisewise.data.split import assign
+from noisewise.data.subset import ranks
 from noisewise.data.table import SPLITS, Table
 from noisewise.errors import RunError, UserError, unknown
 from noisewise.runs.config import Prepare
 from noisewise.runs.lease import STALE_SECONDS, Lease, alive
 
-FORMATS = ("raw", "jpeg")
+FORMATS = ("auto", "raw", "jpeg")
 NAMED = 5  # how many bad images an error names, and how many duplicates the manifest
 AHEAD = 4  # images a core that may be converted before they are written
 
@@ -75,6 +77,7 @@ def prepare(run: Prepare, data: Path, on_progress: Report | None = None) -> Pack
         split = assign(table, run.split)
         folder.parent.mkdir(parents=True, exist_ok=True)
         _check_space(folder.parent, run, len(table.images))
+        run = replace(run, format="raw") if run.format == "auto" else run
         with _workshop(folder) as workshop:
             _write(workshop, run, table, split, on_progress or (lambda done, total: None))
     return Pack.open(folder)
@@ -150,7 +153,13 @@ def _write(folder: Path, run: Prepare, table: Table, split: np.ndarray, report: 
         folder,
         run,
         samples={"path": paths, "label": table.labels, "split": split, "sha256": digests},
-        arrays={"offsets": offsets, "sizes": sizes, "checksums": stored},
+        arrays={
+            "given": table.given,
+            "ranks": ranks(paths, table.labels, split, run.split.seed),
+            "offsets": offsets,
+            "sizes": sizes,
+            "checksums": stored,
+        },
         classes=table.classes,
         per_split={part: np.bincount(table.labels[split == part]).tolist() for part in SPLITS},
         mean=mean,

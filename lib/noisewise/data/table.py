@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,31 +22,43 @@ SPLIT_NAMES = {
 
 
 class Row(NamedTuple):
-    """One image as a reader finds it. The patient may be unknown (None); a split is given for all images or none."""
+    """One image as a reader finds it.
+
+    image: its file; for an image within an archive, the archive's path, and below it a name of the image's own.
+    label: as it was given. clean_label: as it truly is, where the dataset says so too: for all images or none.
+    The patient may be unknown (None); a split is given for all images or none.
+    """
 
     image: Path
     label: str
     patient: str | None = None
     split: str | None = None
+    clean_label: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
     """A dataset before its pixels are read, in the order of the images' paths.
 
-    images: n paths, no two alike. labels: int64 [n], positions in `classes`.
+    images: n paths, no two alike.
+    labels: int64 [n], positions in `classes`: the true ones where the dataset tells them apart, else the given ones.
+    given: int64 [n], the labels as they were given; `labels` itself where the dataset knows no others.
     patients: n names, None for an image whose patient is not known; or None if no patient is known.
     split: n of "train", "val", "test", or None; "val" or "test" may be lacking.
+    stream: for images that are not files of their own: their pixels, uint8 [H, W] or [H, W, 3], in the table's order
+        from a given position on. None where each image is a file.
     """
 
     images: list[Path]
     labels: np.ndarray
     classes: list[str]
+    given: np.ndarray
     patients: list[str | None] | None = None
     split: list[str] | None = None
+    stream: Callable[[int], Iterator[np.ndarray]] | None = None
 
     @classmethod
-    def of(cls, rows: Iterable[Row], where: Path) -> Table:
+    def of(cls, rows: Iterable[Row], where: Path, stream: Callable[[int], Iterator[np.ndarray]] | None = None) -> Table:
         """Rows in any order as a table.
 
         Raises:
@@ -58,7 +70,9 @@ class Table:
         image, times = Counter(os.path.normpath(row.image) for row in rows).most_common(1)[0]
         if times > 1:
             raise RunError("data", f"{where} lists {image} {times} times", "List every image once, however spelled.")
-        names = {row.label for row in rows}
+        given = [row.label for row in rows]
+        labels = [row.label if row.clean_label is None else row.clean_label for row in rows]
+        names = {*given, *labels}
         classes = sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
         if len(classes) < 2:
             raise RunError(
@@ -69,10 +83,12 @@ class Table:
         position = {name: number for number, name in enumerate(classes)}
         return cls(
             images=[row.image for row in rows],
-            labels=np.array([position[row.label] for row in rows], dtype=np.int64),
+            labels=np.array([position[name] for name in labels], dtype=np.int64),
             classes=classes,
+            given=np.array([position[name] for name in given], dtype=np.int64),
             patients=[row.patient for row in rows] if any(row.patient is not None for row in rows) else None,
             split=None if rows[0].split is None else [row.split for row in rows],
+            stream=stream,
         )
 
     def relative_paths(self) -> list[str]:

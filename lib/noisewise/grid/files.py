@@ -84,7 +84,8 @@ class GridFile:
 class DatasetFile:
     """`jobs/dataset/NAME.yaml`: images, labels, and what may be done to them.
 
-    size, fit, format, quality: of the pack (`Prepare`). images: how many there are, for estimates before preparing.
+    size, fit, format, quality, intensity, max_rejected: of the pack (`Prepare`).
+    images: how many there are, for estimates before preparing.
     groups: lists of look-alike classes, for class-dependent noise.
     """
 
@@ -94,8 +95,10 @@ class DatasetFile:
     images: Optional[int] = None  # noqa: UP045
     size: int = 256
     fit: str = "resize"
-    format: str = "raw"
+    format: str = "auto"
     quality: int = 95
+    intensity: str = "declared"
+    max_rejected: float = 0.01
     split: Split = field(default_factory=Split)
     groups: list[list[str]] = field(default_factory=list)
     normalise: Normalise = field(default_factory=Normalise)
@@ -103,7 +106,17 @@ class DatasetFile:
 
     def prepare(self, size: int | None = None) -> Prepare:
         """The run that packs this dataset, at the recipe's size if it names one."""
-        return Prepare(self.name, self.source, size or self.size, self.fit, self.format, self.quality, self.split)
+        return Prepare(
+            dataset=self.name,
+            source=self.source,
+            size=size or self.size,
+            fit=self.fit,
+            format=self.format,
+            quality=self.quality,
+            intensity=self.intensity,
+            max_rejected=self.max_rejected,
+            split=self.split,
+        )
 
 
 @dataclass(frozen=True)
@@ -266,7 +279,7 @@ def _check_dataset(dataset: DatasetFile, where: str) -> DatasetFile:
         raise unknown("source kind", dataset.source.kind, READERS, where)
     for key, value, legal in (
         ("fit", dataset.fit, ("resize", "pad", "crop")),
-        ("format", dataset.format, ("raw", "jpeg")),
+        ("format", dataset.format, ("auto", "raw", "jpeg")),
     ):
         if value not in legal:
             raise unknown(key, value, legal, where)

@@ -20,7 +20,19 @@ NOISE = {
     "given": False,
 }
 BACKBONES = ("resnet18", "resnet50")
-READERS = ("folder", "csv", "elpv", "medmnist", "fetal", "dermnet", "covid", "mura", "nct")
+READERS = (
+    "folder",
+    "csv",
+    "parquet",
+    "medmnist",
+    "fashion_mnist",
+    "elpv",
+    "fetal",
+    "dermnet",
+    "covid",
+    "mura",
+    "nct",
+)
 
 
 def reader_exists(kind: str) -> bool:

@@ -28,8 +28,9 @@ class Source:
     """Where a dataset's images and labels come from.
 
     kind: the reader (`noisewise.data.readers`).
-    root: the folder, relative to the data folder (or absolute). For "csv": the table's path.
-    image, label, split, patient, clean_label: column names, for tables.
+    root: the folder, relative to the data folder (or absolute). For "csv", "parquet" and "medmnist": the file's path.
+    image, label, split, patient, clean_label: column names, for tables. For folders, `patient` is where the patient
+        stands: "dicom" (in each file's header), or a regular expression that finds it in the path below the root.
     """
 
     kind: str = "folder"
@@ -83,9 +84,12 @@ class Noise:
 
 @dataclass(frozen=True)
 class Prepare:
-    """Images into a pack of `size` x `size` pixels, with their clean labels and split.
+    """Images into a pack of `size` x `size` pixels, with their labels and split.
 
-    fit: how a rectangle becomes a square ("resize", "pad" or "crop"). format: "raw" or "jpeg" (at `quality`).
+    fit: how a rectangle becomes a square ("resize", "pad" or "crop").
+    format: "raw", "jpeg" (at `quality`), or "auto": raw unless the pack would be very large (`noisewise.data.prepare`).
+    intensity: how values of more than 8 bits become 8 (`noisewise.data.intensity`).
+    max_rejected: share of the files that may be unreadable and left out; above it the preparation fails.
     """
 
     stage: ClassVar[str] = "prepare"
@@ -94,8 +98,10 @@ class Prepare:
     source: Source = field(default_factory=Source)
     size: int = 256
     fit: str = "resize"
-    format: str = "raw"
+    format: str = "auto"
     quality: int = 95
+    intensity: str = "declared"
+    max_rejected: float = 0.01
     split: Split = field(default_factory=Split)
 
     @property
@@ -117,6 +123,7 @@ class Pretrain:
 
     init: what it starts from: "random", "imagenet", or another pretraining (a chain).
     recipe: the method's own dataclass (`noisewise.runs.recipe`).
+    fraction: of the training images that are used (`noisewise.data.subset`).
     """
 
     stage: ClassVar[str] = "pretrain"
@@ -128,6 +135,7 @@ class Pretrain:
     seed: int = 0
     normalise: Normalise = field(default_factory=Normalise)
     allowed: Invariance = field(default_factory=Invariance)
+    fraction: float = 1.0
 
     @property
     def parents(self) -> tuple[Run, ...]:
@@ -147,6 +155,7 @@ class Finetune:
     """A classifier trained on noisy labels and scored on clean ones.
 
     groups: lists of look-alike classes, where the noise is class-dependent; else none.
+    fraction: of the training images that are used (`noisewise.data.subset`); validation and test stay whole.
     """
 
     stage: ClassVar[str] = "finetune"
@@ -160,6 +169,7 @@ class Finetune:
     normalise: Normalise = field(default_factory=Normalise)
     allowed: Invariance = field(default_factory=Invariance)
     groups: list[list[str]] = field(default_factory=list)
+    fraction: float = 1.0
 
     @property
     def parents(self) -> tuple[Run, ...]:
