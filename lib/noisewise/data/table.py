@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,3 +95,20 @@ class Table:
         """The images' paths below the folder that they share: the same wherever that folder lies."""
         top = os.path.commonpath([image.parent for image in self.images])
         return [image.relative_to(top).as_posix() for image in self.images]
+
+    def select(self, keep: np.ndarray) -> Table:
+        """The images where `keep`, bool [n], is true; every class stays in `classes`. Pixels are not streamed again."""
+        rows = np.flatnonzero(keep)
+
+        def taken(values: list | None) -> list | None:
+            return None if values is None else [values[row] for row in rows]
+
+        return replace(
+            self,
+            images=taken(self.images),
+            labels=self.labels[rows],
+            given=self.given[rows],
+            patients=taken(self.patients),
+            split=taken(self.split),
+            stream=None,
+        )
