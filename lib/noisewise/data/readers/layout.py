@@ -16,7 +16,7 @@ from noisewise.data.table import SPLIT_NAMES, Row, Table
 from noisewise.errors import RunError
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"}
-DOWN = 3  # levels below the root where a dataset may lie
+DOWN = 4  # levels below the root where a dataset may lie
 UP = 2  # levels above: the root may have been set to a folder within the dataset
 
 Naming = Callable[[str], str | None]
@@ -70,10 +70,11 @@ def find(root: Path, is_it: Callable[[Path], bool], origin: Origin, lacking: str
     if not root.is_dir():
         raise absent(origin, root, lacking)
     level, found = [root], []
-    for _ in range(DOWN + 1):
+    for depth in range(DOWN + 1):
+        if depth:
+            level = [below for folder in level for below in folders_in(folder)]
         if found := [folder for folder in level if is_it(folder)]:
             break
-        level = [below for folder in level for below in folders_in(folder)]
     found = found or [folder for folder in list(root.parents)[:UP] if is_it(folder)][:1]
     if not found:
         raise absent(origin, root, lacking)
