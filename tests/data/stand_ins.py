@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from zlib import crc32
@@ -10,7 +11,9 @@ from zlib import crc32
 import numpy as np
 from PIL import Image
 
-from noisewise.data.readers import covid, dermnet, fetal, mura, nct
+from noisewise.data.readers import covid, dermnet, fetal, mura, nct, read
+from noisewise.data.table import Table
+from noisewise.runs.config import Source
 
 SIDE = 12
 
@@ -95,3 +98,27 @@ STAND_INS: dict[str, tuple[Callable[[Path], None], Sequence[str]]] = {
     "mura": (make_mura, list(mura.COUNTS)),
     "nct": (make_nct, list(nct.COUNTS)),
 }
+
+
+def make(kind: str, data: Path) -> Path:
+    """The root of a new stand-in in a folder."""
+    STAND_INS[kind][0](data / kind)
+    return data / kind
+
+
+def found_in(kind: str, root: Path) -> Table:
+    return read(Source(kind, str(root)), root)
+
+
+def rename(path: Path, name: str) -> Path:
+    return path.rename(path.with_name(name))
+
+
+def edit(path: Path, old: str, new: str, times: int = -1) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, times))
+
+
+def remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -23,7 +23,7 @@ Naming = Callable[[str], str | None]
 """The split or class that a folder's name stands for, or None."""
 
 
-def split_of(name: str) -> str | None:
+def usual_split(name: str) -> str | None:
     """The split of a folder by its usual name: "Train", "valid", "testing" and their like."""
     return SPLIT_NAMES.get(plain(name))
 
@@ -34,7 +34,7 @@ def read_class_folders(
     classes: Sequence[str],
     class_of: Naming,
     splits: Sequence[str],
-    split_of: Naming = split_of,
+    split_of: Naming = usual_split,
     holds: Callable[[Path], bool] = lambda folder: True,
     inputs: Callable[[Path], Path] = lambda folder: folder,
 ) -> Table:
@@ -87,7 +87,7 @@ def find(root: Path, is_it: Callable[[Path], bool], origin: Origin, lacking: str
     return found[0]
 
 
-def split_folders(folder: Path, split_of: Naming = split_of) -> dict[str, Path]:
+def split_folders(folder: Path, split_of: Naming = usual_split) -> dict[str, Path]:
     """The folders right in a folder that hold a split's images, by split; of FOLDER/FOLDER, the inner.
 
     Raises:

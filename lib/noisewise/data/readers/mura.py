@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from noisewise.data.readers.csv import NAMED, read_lines
-from noisewise.data.readers.layout import SUFFIXES, find, split_folders, split_of
+from noisewise.data.readers.layout import SUFFIXES, find, split_folders, usual_split
 from noisewise.data.readers.origin import Origin, absent
 from noisewise.data.readers.walk import files_below, folders_in, plain
 from noisewise.data.table import Row, Table
@@ -74,7 +74,7 @@ def read(source: Source, root: Path) -> Table:
 
 
 def _split_of(name: str) -> str | None:
-    return {"train": "train", "val": "test"}.get(split_of(name) or "")
+    return {"train": "train", "val": "test"}.get(usual_split(name) or "")
 
 
 def _has_parts(folder: Path) -> bool:
