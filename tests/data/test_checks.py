@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from noisewise.data.checks import KNOWN, compare
+from noisewise.grid.files import load_dataset
 
 PUBLISHED = {
     "covid": (33_920, [21_715, 5_417, 6_788]),
@@ -32,6 +33,13 @@ def test_known_counts_add_up_to_the_published_totals(kind):
 def test_fetal_classes_add_up_to_the_published_ones():
     totals = {name: sum(sizes) for name, sizes in KNOWN["fetal"][1].items()}
     assert totals == dict(abdomen=711, brain=3092, femur=1040, thorax=1718, cervix=1626, other=4213)
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_dataset_files_agree_with_the_known_counts(kind):
+    dataset = load_dataset(kind)
+    assert dataset.source.kind == kind and dataset.images == PUBLISHED[kind][0]
+    assert {name for group in dataset.groups for name in group} in (set(), set(KNOWN[kind][1]))
 
 
 @pytest.mark.parametrize("kind", PUBLISHED)

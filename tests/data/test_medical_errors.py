@@ -28,7 +28,7 @@ def error_of(kind: str, root: Path) -> RunError:
         ("covid", "kaggle.com/datasets/anasmohammedtahir/covidqu", "CC BY-SA 4.0, as its page states"),
         ("dermnet", "kaggle.com/datasets/shubhamgoel27/dermnet", "its own terms"),
         ("fetal", "zenodo.org/records/3904280", "CC BY 4.0"),
-        ("mura", "stanfordmlgroup.github.io/competitions/mura", "research use agreement"),
+        ("mura", "aimi.stanford.edu/datasets/mura-msk-xrays", "research use agreement"),
         ("nct", "zenodo.org/records/1214456", "CC BY 4.0"),
     ],
 )

@@ -1,7 +1,7 @@
 """DermNet: clinical photographs of skin disease in 23 classes, in the copy on Kaggle that has a test split.
 
-train/CLASS/*.jpg and test/CLASS/*.jpg. Classes are named as their folders are there. Patients are not known, and
-lesions were photographed more than once: copies of one image in both splits are to be expected (`prepare` counts them).
+train/CLASS/*.jpg and test/CLASS/*.jpg. Classes are named as their folders are there. Patients are not known:
+one may be in both splits.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ PATH = re.compile(r"(XR[_ -]?[A-Z]+)[/\\](patient\d+)[/\\](study[^/\\]+)[/\\]([^
 
 ORIGIN = Origin(
     title="MURA-v1.1",
-    page="https://stanfordmlgroup.github.io/competitions/mura",
+    page="https://aimi.stanford.edu/datasets/mura-msk-xrays",
     size="3.3 GB",
     terms="Stanford University's research use agreement, to be accepted before the download; no commercial use",
     tree="""
@@ -90,11 +90,11 @@ def _lists(folder: Path) -> dict[str, Path]:
     """
     for place in (folder, folder.parent):
         lists = {split: place / name for split, name in LISTS.items() if (place / name).is_file()}
-        if lacking := [name for split, name in LISTS.items() if split not in lists]:
-            if lists:
-                raise absent(ORIGIN, place, f"there is no {lacking[0]}")
-            continue
-        return lists
+        if len(lists) == 1:
+            lacking = next(name for split, name in LISTS.items() if split not in lists)
+            raise absent(ORIGIN, place, f"there is no {lacking}")
+        if lists:
+            return lists
     return {}
 
 

@@ -1,7 +1,7 @@
 """NCT-CRC-HE-100K: stained colorectal tissue (H&E) in nine classes; tested on other patients (CRC-VAL-HE-7K).
 
 J. N. Kather et al., "100,000 histological images of human colorectal cancer and healthy tissue" (2018).
-NCT-CRC-HE-100K/CLASS/*.tif to train on, CRC-VAL-HE-7K/CLASS/*.tif to test on. Both are colour-normalised; the
+NCT-CRC-HE-100K/CLASS/*.tif to train on, CRC-VAL-HE-7K/CLASS/*.tif to test on. The former is colour-normalised; its
 variant NCT-CRC-HE-100K-NONORM is not, and is not taken for it. Which patient an image is of is not published.
 """
 
