@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from noisewise.data.readers import csv, elpv, folder
+from noisewise.data.readers import covid, csv, dermnet, elpv, fetal, folder, mura, nct
 from noisewise.data.table import Table
 from noisewise.errors import unknown
 from noisewise.runs.config import Source
@@ -18,6 +18,11 @@ KINDS: dict[str, Callable[[Source, Path], Table]] = {
     "folder": folder.read,
     "csv": csv.read,
     "elpv": elpv.read,
+    "covid": covid.read,
+    "dermnet": dermnet.read,
+    "fetal": fetal.read,
+    "mura": mura.read,
+    "nct": nct.read,
 }
 
 
