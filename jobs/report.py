@@ -14,6 +14,7 @@ class Words:
     recipe: str = field(default="", metadata={"help": "instead of the grid's: a file in jobs/recipe/, or a path"})
     cluster: str = field(default="local", metadata={"help": "as submit takes it; does not matter here"})
     runs: str = field(default="runs", metadata={"help": "the runs folder"})
+    data: str = field(default="data", metadata={"help": "as submit takes it; does not matter here"})
     out: str = field(default="", metadata={"help": "the report's folder (default: report/GRID in the runs folder)"})
 
 

@@ -19,6 +19,7 @@ class Words:
     recipe: str = field(default="", metadata={"help": "instead of the grid's: a file in jobs/recipe/, or a path"})
     cluster: str = field(default="local", metadata={"help": "as submit takes it; does not matter here"})
     runs: str = field(default="runs", metadata={"help": "the runs folder"})
+    data: str = field(default="data", metadata={"help": "as submit takes it; does not matter here"})
     json: bool = field(default=False, metadata={"help": "for scripts"})
     watch: float = field(default=0.0, metadata={"help": "seconds between looks; 0: one look"})
 

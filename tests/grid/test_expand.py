@@ -91,17 +91,18 @@ def test_a_run_is_missing_when_its_parent_is():
     assert not grid.ready, "nobody needs the preparation"
 
 
-@pytest.mark.parametrize(("name", "finetunes"), [("demo", 8), ("smoke", 4)])
-def test_shipped_grids_can_be_run_whole(name, finetunes):
+@pytest.mark.parametrize(("name", "finetunes", "pretrainings"), [("demo", 8, 1), ("smoke", 4, 1), ("size", 12, 3)])
+def test_shipped_grids_can_be_run_whole(name, finetunes, pretrainings):
     grid = read_grid(name)
     assert not grid.missing
-    assert len(grid.finetunes) == finetunes and len(grid.ready) == len(grid.runs) == finetunes + 2
+    assert len(grid.finetunes) == finetunes
+    assert len(grid.ready) == len(grid.runs) == finetunes + pretrainings + 1
 
 
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        ({"seds": 1}, ["unknown key 'seds'", "Did you mean 'seeds'?", "Legal: about, datasets"]),
+        ({"seds": 1}, ["unknown key 'seds'", "Did you mean 'seeds'?", "Legal: about, data, datasets"]),
         ({"noise": {"symmetrc": [0.2]}}, ["'symmetrc'", "Did you mean 'symmetric'?"]),
         ({"noise": {"symmetric": [-0.1]}}, ["-0.1", "at least 0 and below 1"]),
         ({"noise": {"symmetric": [1.2]}}, ["1.2", "at least 0 and below 1"]),

@@ -79,7 +79,7 @@ def test_paths_stand_wherever_names_do(tmp_path):
         ("source: {kind: fodler, root: x}", "Did you mean 'folder'"),
         ("sorce: {kind: folder}", "Did you mean 'source'"),
         ("fit: squash", "Legal: crop, pad, resize"),
-        ("format: png", "Legal: jpeg, raw"),
+        ("format: png", "Legal: auto, jpeg, raw"),
         ("size: big", "'size'"),
         ("[1, 2]", "expected keys and values"),
         ("a: b: c", "no valid YAML"),

@@ -18,7 +18,7 @@ from noisewise.runs.config import Finetune, Noise, Prepare, Pretrain, ancestors,
 from noisewise.runs.recipe import CrossEntropy, SimCLR
 from tests.runs.examples import FINETUNE, PREPARE, PRETRAIN, RUNS
 
-GOLDEN = {"prepare": "dd97f742d63d", "pretrain": "57b4e5d06c54", "finetune": "3034a2cab719"}
+GOLDEN = {"prepare": "484e64c4744e", "pretrain": "aabe75e38234", "finetune": "c517ca906121"}
 
 
 def variants(value: object) -> Iterator[tuple[str, object]]:
