@@ -66,7 +66,7 @@ def fail(root: Path, run: Run, **failure) -> RunFolder:
 
 def row(init="random", method="cross_entropy", f1=0.5, last=None, seed=0, rate=0.5, state="done", **other) -> Row:
     """A row of results.csv; without a score where it is not done."""
-    known = dict.fromkeys(Row.__dataclass_fields__)
+    known = dict.fromkeys(Row.__dataclass_fields__) | {"fraction": 1.0}
     if state == "done":
         known |= {"f1_best": f1, "f1_last": f1 - 0.1 if last is None else last, "realised_rate": 0.49}
     where = {"dataset": "elpv", "backbone": "resnet18", "noise": "symmetric", "rate": rate, "resolution": 32}
