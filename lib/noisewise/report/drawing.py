@@ -34,6 +34,7 @@ SPARE_MARKERS = "Pphd<>X*"
 INK = "#24292f"  # text and axes: the page turns this very colour into its own text colour
 PAPER = "#fffffe"  # inside hollow markers: the page turns it into its own background
 LABEL_GAP = 0.075  # of a panel's height, between labels of lines
+WIDE = 6.0  # inches, from which on the legend fits into one line
 MAX_SCALE = 1.8  # page pixels for a point of the figure, at most
 STYLE = {
     "font.family": "sans-serif",
@@ -193,7 +194,8 @@ def legend(figure: Figure, seeds: bool) -> None:
     if seeds:
         keys.append(Line2D([], [], color=INK, marker=".", markersize=4, linestyle="", label="one seed"))
     keys.append(Line2D([], [], linestyle="", label="bars: ± sd over seeds"))
-    figure.legend(handles=keys, loc="outside upper center", ncols=len(keys), frameon=False, fontsize=8)
+    columns = len(keys) if figure.get_figwidth() > WIDE or len(keys) < 4 else 2
+    figure.legend(handles=keys, loc="outside upper center", ncols=columns, frameon=False, fontsize=8)
 
 
 def plain(text: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import log
 from typing import TYPE_CHECKING
 
 from noisewise.report import words
-from noisewise.report.drawing import Ends, lines, plain, rows_of_panels
+from noisewise.report.drawing import Ends, lines, rows_of_panels
 from noisewise.report.summary import Cell, Task, size_groups, tasks_of
 from noisewise.runs.fraction import percent
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STEP = 0.012  # of the axis, between inits
+LABEL_WIDTH = 0.2  # of the axis
 
 
 def f1_vs_size(cells: Sequence[Cell]) -> Figure | None:
@@ -25,29 +27,40 @@ def f1_vs_size(cells: Sequence[Cell]) -> Figure | None:
     if not groups:
         return None
     whole = [replace(task, fraction=1.0) for task in tasks]
+    rows = [row for cell in cells for row in cell.rows if row.train_images]
+    counts = {(row.dataset, row.fraction): f"\n{row.train_images:,}" for row in rows}
 
     def title(group: Sequence[Task]) -> str:
         return f"{words.place(group[0], whole)}, {words.noise(group[0])}"
 
-    return rows_of_panels(cells, groups, title, _against_size)
+    def draw(axes: Axes, shown: Sequence[Cell], group: Sequence[Task], colours: dict[str, str], marker: str) -> Ends:
+        ends = _lines(axes, shown, group, colours, marker)
+        fractions = [task.fraction for task in group]
+        told = spaced(fractions)
+        labels = [percent(one) + counts.get((group[0].dataset, one), "") if one in told else "" for one in fractions]
+        axes.set_xticks(fractions, labels)
+        axes.set_xticks([], minor=True)
+        return ends
+
+    return rows_of_panels(cells, groups, title, draw)
 
 
-def _against_size(
-    axes: Axes, cells: Sequence[Cell], group: Sequence[Task], colours: dict[str, str], marker: str
-) -> Ends:
-    """On a logarithmic axis: as much more data is a step as wide, wherever it starts."""
+def _lines(axes: Axes, cells: Sequence[Cell], group: Sequence[Task], colours: dict[str, str], marker: str) -> Ends:
+    """On a logarithmic axis: as many times more images are a step as wide, wherever it starts."""
     least, most = group[0].fraction, group[-1].fraction
     span = most / least
     ends = lines(axes, cells, colours, marker, lambda task, steps: task.fraction * span ** (STEP * steps))
     axes.set_xscale("log")
-    axes.set_xticks([task.fraction for task in group], [_tick(task, cells) for task in group])
-    axes.set_xticks([], minor=True)
     axes.set_xlim(least / span**0.06, most * span**0.06)
     axes.set_xlabel("training images")
     return ends
 
 
-def _tick(task: Task, cells: Sequence[Cell]) -> str:
-    """The fraction, and how many images that was, where a run has said so."""
-    counts = {row.train_images for cell in cells if cell.task == task for row in cell.rows if row.train_images}
-    return plain(percent(task.fraction) + (f"\n{max(counts):,}" if counts else ""))
+def spaced(fractions: Sequence[float]) -> list[float]:
+    """Those of rising fractions whose labels do not touch on the axis, the largest always among them."""
+    span = log(fractions[-1] / fractions[0])
+    told = [fractions[-1]]
+    for fraction in reversed(fractions[:-1]):
+        if log(told[-1] / fraction) > LABEL_WIDTH * span:
+            told.append(fraction)
+    return told

@@ -43,6 +43,6 @@ def _gains(where: str, group: Sequence[Task], cells: Sequence[Cell], factor: str
                 told.append(f"{words.difference(effect)} with {percent(task.fraction)}")
         if len(told) > 1:
             sentences.append(
-                f"On {where}, {level} gains over {over}{averaged}, by share of the training images: {', '.join(told)}."
+                f"On {where}, gain of {level} over {over}{averaged} by share of the training images: {', '.join(told)}."
             )
     return sentences
