@@ -14,12 +14,14 @@ from noisewise.runs.recipe import METHODS, SimCLR
 CLASSES = ["mono, whole", "mono, broken", "poly, whole", "poly, broken"]
 
 
-def finetune(init="random", method="cross_entropy", rate=0.5, seed=0, dataset="elpv", noise="symmetric") -> Finetune:
+def finetune(
+    init="random", method="cross_entropy", rate=0.5, seed=0, dataset="elpv", noise="symmetric", fraction=1.0
+) -> Finetune:
     prepare = Prepare(dataset=dataset, source=Source(root=dataset), size=32)
     if init == "simclr":
-        init = Pretrain(prepare, "simclr", SimCLR(resolution=32), seed=seed)
+        init = Pretrain(prepare, "simclr", SimCLR(resolution=32), seed=seed, fraction=fraction)
     noise = Noise(noise, rate, seed)
-    return Finetune(prepare, method, METHODS["finetune"][method](resolution=32), noise, init, seed)
+    return Finetune(prepare, method, METHODS["finetune"][method](resolution=32), noise, init, seed, fraction=fraction)
 
 
 def result(f1_best=0.6, f1_last=0.5, **other) -> dict:

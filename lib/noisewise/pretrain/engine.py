@@ -18,7 +18,6 @@ from noisewise.errors import RunError
 from noisewise.models.initial import build_encoder
 from noisewise.runs.config import Pretrain
 from noisewise.runs.folder import RunFolder, Settings
-from noisewise.runs.fraction import percent
 from noisewise.track import Tracker
 from noisewise.train import checkpoint, order
 from noisewise.train.control import Control
@@ -84,8 +83,8 @@ def _check_fraction(run: Pretrain, count: int, whole: int) -> None:
         enough = math.ceil(1000 * batch / whole) / 1000
         raise RunError(
             "config",
-            f"the recipe's batch of {batch} is larger than the {count} training images, which are "
-            f"{percent(run.fraction)} of the {whole} of {run.prepare.dataset}",
+            f"the recipe's batch of {batch} is larger than the {count} training images that "
+            f"data.fraction={run.fraction:g} leaves of the {whole} of {run.prepare.dataset}",
             f"Set data.fraction to at least {enough:g}, or the recipe's batch to at most {count}, then submit again.",
         )
 
