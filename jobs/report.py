@@ -1,4 +1,7 @@
-"""Build the report of a grid, finished or not: python jobs/report.py grid=NAME [runs=DIR] [out=DIR]"""
+"""Build the report of a grid, finished or not: python jobs/report.py grid=NAME [runs=DIR] [out=DIR]
+
+With the keys that the grid was submitted with (seeds=1 data.fraction=0.1), it reports the same runs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How a grid stands: python jobs/status.py grid=NAME [runs=DIR] [json=true] [watch=SECONDS]"""
+"""How a grid stands: python jobs/status.py grid=NAME [runs=DIR] [json=true] [watch=SECONDS]
+
+With the keys that the grid was submitted with (seeds=1 data.fraction=0.1), it looks at the same runs.
+"""
 
 from __future__ import annotations
 
