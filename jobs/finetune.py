@@ -2,7 +2,8 @@
 
 python jobs/finetune.py dataset=NAME init=simclr method=coteaching noise=symmetric rate=0.5 [seed=...] [key=value ...]
 
-Other keys are the method's (epochs=20 lr=0.01 ...).
+Other keys are the method's (epochs=20 lr=0.01 ...); data.fraction=0.1 takes a tenth of the training images,
+for the pretraining too.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 python jobs/pretrain.py dataset=NAME method=simclr [init=...] [seed=...] [key=value ...]
 
-Other keys are the method's (epochs=100 batch=256 ...). With torchrun, one process a GPU:
+Other keys are the method's (epochs=100 batch=256 ...); data.fraction=0.1 takes a tenth of the training images.
+With torchrun, one process a GPU:
 torchrun --nproc-per-node=4 jobs/pretrain.py dataset=NAME method=simclr
 """
 

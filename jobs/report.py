@@ -1,4 +1,7 @@
-"""Build the report of a grid, finished or not: python jobs/report.py grid=NAME [runs=DIR] [out=DIR]"""
+"""Build the report of a grid, finished or not: python jobs/report.py grid=NAME [runs=DIR] [out=DIR]
+
+With the keys that the grid was submitted with (seeds=1 data.fraction=0.1), it reports the same runs.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ class Words:
     recipe: str = field(default="", metadata={"help": "instead of the grid's: a file in jobs/recipe/, or a path"})
     cluster: str = field(default="local", metadata={"help": "as submit takes it; does not matter here"})
     runs: str = field(default="runs", metadata={"help": "the runs folder"})
+    data: str = field(default="data", metadata={"help": "as submit takes it; does not matter here"})
     out: str = field(default="", metadata={"help": "the report's folder (default: report/GRID in the runs folder)"})
 
 

@@ -1,4 +1,7 @@
-"""How a grid stands: python jobs/status.py grid=NAME [runs=DIR] [json=true] [watch=SECONDS]"""
+"""How a grid stands: python jobs/status.py grid=NAME [runs=DIR] [json=true] [watch=SECONDS]
+
+With the keys that the grid was submitted with (seeds=1 data.fraction=0.1), it looks at the same runs.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ class Words:
     recipe: str = field(default="", metadata={"help": "instead of the grid's: a file in jobs/recipe/, or a path"})
     cluster: str = field(default="local", metadata={"help": "as submit takes it; does not matter here"})
     runs: str = field(default="runs", metadata={"help": "the runs folder"})
+    data: str = field(default="data", metadata={"help": "as submit takes it; does not matter here"})
     json: bool = field(default=False, metadata={"help": "for scripts"})
     watch: float = field(default=0.0, metadata={"help": "seconds between looks; 0: one look"})
 

@@ -1,8 +1,8 @@
 """Plan a grid of runs and run it: python jobs/submit.py grid=NAME [key=value ...]
 
 NAME is a file in jobs/grid/, or a path to a YAML file. Submitting again is always safe: what is done is not done again,
-what failed is retried. Any key of the grid can be overridden (seeds=1, noise.symmetric=[0.2]), and the recipe's
-(recipe.pretrain.simclr.epochs=20) and the cluster's (cluster.at_once=1).
+what failed is retried. Any key of the grid can be overridden (seeds=1, noise.symmetric=[0.2], data.fraction=0.1 for a
+tenth of the training images), the recipe's (recipe.pretrain.simclr.epochs=20) and the cluster's (cluster.at_once=1).
 """
 
 from __future__ import annotations

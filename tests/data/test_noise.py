@@ -14,6 +14,7 @@ from sklearn.metrics import confusion_matrix
 
 from noisewise.data.noise import KINDS, label_set
 from noisewise.data.pack import Pack
+from noisewise.data.subset import training_rows
 from noisewise.errors import RunError, UserError
 from noisewise.grid.names import NOISE
 from noisewise.runs.config import Noise
@@ -122,3 +123,25 @@ def test_unknown_kind(tmp_path):
 
 def test_grids_know_which_kinds_can_be_made():
     assert {kind for kind, ready in NOISE.items() if ready} == set(KINDS)
+
+
+def test_a_fraction_has_the_labels_that_all_images_have(raw_pack):
+    noise = Noise("symmetric", 0.4, seed=3)
+    whole, half, tenth = (label_set(raw_pack, noise, fraction) for fraction in (1.0, 0.5, 0.1))
+    for part, fraction in ((half, 0.5), (tenth, 0.1)):
+        rows = training_rows(raw_pack, fraction)
+        assert (part.labels == whole.labels[rows]).all() and (part.clean == whole.clean[rows]).all()
+        assert part.realised_rate == np.mean(part.labels != part.clean)
+        assert part.confusion.sum() == len(rows) == len(part.labels)
+    assert len({found.fingerprint for found in (whole, half, tenth)}) == 3
+
+
+def test_a_fraction_is_no_draw_of_its_own(raw_pack, tmp_path):
+    folder = shutil.copytree(raw_pack.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("noise"))
+    noise = Noise("symmetric", 0.4, seed=4)
+    part = label_set(Pack.open(folder), noise, 0.2)
+    assert [path.name for path in sorted((folder / "noise").iterdir())] == [
+        "symmetric-0.4-4.json",
+        "symmetric-0.4-4.npz",
+    ]
+    assert part.fingerprint == label_set(raw_pack, noise, 0.2).fingerprint

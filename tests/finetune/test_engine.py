@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from PIL import Image
 
 from noisewise.data.noise import label_set
 from noisewise.data.pack import Pack, pack_folder
+from noisewise.data.subset import training_images
+from noisewise.errors import RunError
 from noisewise.finetune import cross_entropy
 from noisewise.finetune.engine import finetune
 from noisewise.grid.expand import read_grid
@@ -69,6 +72,41 @@ def test_every_image_meets_its_own_noisy_label_once_an_epoch(greys, run, tmp_pat
     expected = sorted(zip(levels.tolist(), noisy.labels.tolist(), strict=True))
     assert sorted(seen[: len(expected)]) == expected
     assert sorted(seen[len(expected) :]) == expected
+
+
+def test_a_fraction_trains_on_its_images_alone_and_scores_on_all(greys, run, tmp_path, monkeypatch):
+    run, seen, scored = replace(run, fraction=0.3), [], []
+
+    class Spy(cross_entropy.Method):
+        def forward(self, batch):
+            levels = batch.images[:, 0, 0, 0].tolist()
+            seen.extend(zip(levels, self.labels[batch.index].tolist(), strict=True))
+            return super().forward(batch)
+
+        def predict(self, images):
+            scored.append(len(images))
+            return super().predict(images)
+
+    monkeypatch.setattr(cross_entropy, "Method", Spy)
+    _, result = train(run, greys, tmp_path)
+    pack = Pack.open(pack_folder(greys, run.prepare))
+    noisy, used = label_set(pack, run.noise, 0.3), training_images(pack, 0.3)
+    number = (3 * np.arange(20)[None] + np.arange(3)[:, None]).reshape(-1)
+    expected = sorted(zip((4 * number[used]).tolist(), noisy.labels.tolist(), strict=True))
+    assert len(expected) == 12 and sorted(seen) == sorted(2 * expected)
+    assert scored == 2 * [len(pack.indices("val")), len(pack.indices("test"))]
+    told = {name: result[name] for name in ("train_images", "test_images", "realised_rate", "label_set")}
+    rest = {"realised_rate": noisy.realised_rate, "label_set": noisy.fingerprint}
+    assert told == {"train_images": 12, "test_images": len(pack.indices("test")), **rest}
+
+
+def test_too_few_images_for_the_ranks_are_refused(greys, run, tmp_path):
+    run = replace(run, fraction=0.01)
+    folder = RunFolder.of(tmp_path, run)
+    two = Mock(wraps=RANKS, first=True, world=2, device=RANKS.device, barrier=lambda: None)
+    with pytest.raises(RunError, match="3 training images are too few for 2 ranks") as error:
+        finetune(run, folder, Settings(data=str(greys)), two, Control())
+    assert error.value.kind == "config" and "data.fraction" in error.value.advice
 
 
 def test_what_is_kept_is_the_best_epochs(greys, run, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from noisewise.errors import UserError
 from noisewise.grid.expand import expand, read_grid
-from noisewise.grid.files import DatasetFile, GridFile, NoiseLevels, load_recipe
+from noisewise.grid.files import DataLevels, DatasetFile, GridFile, NoiseLevels, load_recipe
 from noisewise.runs.config import Pretrain, Source, init_name
 
 
@@ -78,6 +78,41 @@ def test_chain_is_written_back_as_it_was_read():
     assert run.init.init == "imagenet"
 
 
+def test_fractions_are_an_axis_each_once_and_in_their_order():
+    grid = make(data=DataLevels([0.3, 0.1, 1, 0.1, 1.0]), init=["random", "simclr"], seeds=2)
+    assert len(grid.finetunes) == 3 * 2 * 2 * 2
+    assert list(dict.fromkeys(run.fraction for run in grid.finetunes)) == [0.3, 0.1, 1.0]
+    assert [run.fraction for run in grid.runs if isinstance(run, Pretrain)] == [0.3, 0.1, 1.0]
+    assert all(run.init.fraction == run.fraction for run in grid.finetunes if isinstance(run.init, Pretrain))
+    assert len({run.name for run in grid.runs}) == len({run.key for run in grid.runs}) == len(grid.runs)
+
+
+def test_all_images_are_the_runs_that_they_always_were():
+    whole, mixed = make(init=["simclr"]), make(init=["simclr"], data=DataLevels([0.1, 1.0]))
+    assert {run.key for run in whole.runs} < {run.key for run in mixed.runs}
+    assert {run.key for run in whole.finetunes} == {run.key for run in mixed.finetunes if "%" not in run.name}
+
+
+def test_a_fraction_on_the_command_line_takes_the_place_of_the_grids():
+    assert {run.fraction for run in read_grid("size").finetunes} == {0.1, 0.3, 1.0}
+    assert {run.fraction for run in read_grid("size", {"data": {"fraction": 0.5}}).finetunes} == {0.5}
+    assert {run.fraction for run in read_grid("demo", {"data": {"fraction": [0.1, 0.2]}}).finetunes} == {0.1, 0.2}
+
+
+def test_a_chain_uses_the_fraction_on_its_own_images_and_all_of_anothers():
+    datasets = [DatasetFile(name=name, source=Source(kind="folder", root=name)) for name in ("here", "there")]
+    file = GridFile(
+        datasets=["here", "there"],
+        data=DataLevels(0.1),
+        init=["simclr@there+rotation+simclr"],
+        noise=NoiseLevels(none=True),
+    )
+    here, there = expand("test", file, datasets, load_recipe("quick")).finetunes
+    links = [here.init.init.init, here.init.init, here.init]
+    assert [(link.prepare.dataset, link.fraction) for link in links] == [("there", 1.0), ("here", 0.1), ("here", 0.1)]
+    assert (here.fraction, there.fraction, there.init.init.init.fraction) == (0.1, 0.1, 0.1)
+
+
 def test_full_grid_says_what_does_not_exist_yet():
     grid = read_grid("full")
     assert len(grid.runs) > 5000
@@ -91,23 +126,30 @@ def test_a_run_is_missing_when_its_parent_is():
     assert not grid.ready, "nobody needs the preparation"
 
 
-@pytest.mark.parametrize(("name", "finetunes"), [("demo", 8), ("smoke", 4)])
-def test_shipped_grids_can_be_run_whole(name, finetunes):
+@pytest.mark.parametrize(("name", "finetunes", "pretrainings"), [("demo", 8, 1), ("smoke", 4, 1), ("size", 12, 3)])
+def test_shipped_grids_can_be_run_whole(name, finetunes, pretrainings):
     grid = read_grid(name)
     assert not grid.missing
-    assert len(grid.finetunes) == finetunes and len(grid.ready) == len(grid.runs) == finetunes + 2
+    assert len(grid.finetunes) == finetunes
+    assert len(grid.ready) == len(grid.runs) == finetunes + pretrainings + 1
 
 
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        ({"seds": 1}, ["unknown key 'seds'", "Did you mean 'seeds'?", "Legal: about, datasets"]),
+        ({"seds": 1}, ["unknown key 'seds'", "Did you mean 'seeds'?", "Legal: about, data, datasets"]),
         ({"noise": {"symmetrc": [0.2]}}, ["'symmetrc'", "Did you mean 'symmetric'?"]),
         ({"noise": {"symmetric": [-0.1]}}, ["-0.1", "at least 0 and below 1"]),
         ({"noise": {"symmetric": [1.2]}}, ["1.2", "at least 0 and below 1"]),
         ({"noise": {"symmetric": []}}, ["empty", "none: true"]),
         ({"datasets": []}, ["empty", "'datasets'"]),
         ({"datasets": ["elpw"]}, ["unknown dataset 'elpw'", "Did you mean 'elpv'?"]),
+        ({"data": {"fraction": 0}}, ["grid 'demo'", "data.fraction is 0", "above 0 and at most 1"]),
+        ({"data": {"fraction": [0.5, 1.2]}}, ["data.fraction is 1.2"]),
+        ({"data": {"fraction": "10%"}}, ["data.fraction is '10%'", "such as 0.1"]),
+        ({"data": {"fraction": []}}, ["empty", "data.fraction"]),
+        ({"data": {"fractoin": 0.1}}, ["'fractoin'", "Did you mean 'fraction'?"]),
+        ({"data": 0.1}, ["takes keys of its own", "fraction"]),
         ({"init": ["simcrl"]}, ["'simcrl'", "Did you mean 'simclr'?"]),
         ({"init": ["simclr+imagenet"]}, ["'imagenet' can only come first"]),
         ({"init": ["simclr+simclr"]}, ["follows itself"]),

@@ -79,8 +79,15 @@ def test_paths_stand_wherever_names_do(tmp_path):
         ("source: {kind: fodler, root: x}", "Did you mean 'folder'"),
         ("sorce: {kind: folder}", "Did you mean 'source'"),
         ("fit: squash", "Legal: crop, pad, resize"),
-        ("format: png", "Legal: jpeg, raw"),
+        ("format: png", "Legal: auto, jpeg, raw"),
         ("size: big", "'size'"),
+        ("intensity: strech", "intensity is 'strech'; it must be declared, stretch"),
+        ("intensity: '240:-160'", "intensity is '240:-160'"),
+        ("intensity: 10:20", "in quotes"),  # YAML takes it for minutes and seconds
+        ("max_rejected: 1", "max_rejected is 1"),
+        ("max_rejected: -0.1", "max_rejected is -0.1"),
+        ("groups: [[a, b], [c, a]]", "groups name class 'a' 2 times"),
+        ("groups: [[a, a]]", "groups name class 'a' 2 times"),
         ("[1, 2]", "expected keys and values"),
         ("a: b: c", "no valid YAML"),
         ("name: a/b", "can name a folder"),
@@ -89,6 +96,12 @@ def test_paths_stand_wherever_names_do(tmp_path):
 def test_dataset_files_that_are_no_good(tmp_path, text, words):
     with pytest.raises(UserError, match=words):
         load_dataset(write(tmp_path, "mine", text))
+
+
+def test_what_a_preparation_is_told_reaches_it(tmp_path):
+    text = "intensity: '-160:240'\nmax_rejected: 0.2\ngroups: [[a, b], [c, d]]\nformat: auto"
+    prepare = load_dataset(write(tmp_path, "mine", text)).prepare()
+    assert (prepare.intensity, prepare.max_rejected, prepare.format) == ("-160:240", 0.2, "auto")
 
 
 @pytest.mark.parametrize("path", sorted((JOBS / "dataset").glob("*.yaml")), ids=lambda path: path.stem)

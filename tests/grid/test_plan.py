@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,16 @@ def test_estimate_from_finished_runs_of_the_same_kind(grid):
     assert found.seconds == pytest.approx(130 * len(finetunes) / 2)
     assert found.measured == found.runs == len(finetunes)
     assert "finished runs" in found.describe("cpu")
+
+
+def test_a_fraction_of_the_images_costs_that_fraction(grid):
+    finetunes = [run for run in grid.runs if run.stage == "finetune"]
+    tenths = [replace(run, fraction=0.1) for run in finetunes]
+    result = {"epochs": 20, "train_images": 65, "wall_seconds": 13.0, "gpu_seconds": 0.0}
+    for measured in ({}, cost.speeds([(tenths[0], result)], "cpu")):
+        whole, tenth = (cost.estimate(runs, {"mine": 1000}, measured, "cpu") for runs in (finetunes, tenths))
+        assert tenth.seconds == pytest.approx(whole.seconds / 10)
+    assert tenth.seconds == pytest.approx(13 * len(tenths))
 
 
 def test_description_counts_and_says_where_the_estimate_is_from(grid):

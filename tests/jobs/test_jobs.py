@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +64,38 @@ def test_pretrain_under_torchrun_then_finetune(where):
     assert "f1_best" in output
 
 
+def test_a_single_run_on_a_fraction(where):
+    code, output = job("finetune", *where, "method=cross_entropy", "data.fraction=0.25", *QUICK)
+    assert code == 0, output
+    assert "shapes 25% random > cross_entropy, none, seed 0" in output
+    assert re.search(r"train_images +12\n", output)
+
+
+def test_a_grid_on_a_fraction_from_submit_to_report(shapes, shapes_grid, tmp_path):
+    small = ("init=[simclr]", "finetune=[cross_entropy]")
+    words = (f"grid={shapes_grid}", f"data={shapes}", f"runs={tmp_path / 'runs'}", *small)
+    code, output = job("submit", *words, "data.fraction=0.5")
+    assert code == 0, output
+    assert "On shapes (50% of its training images) at symmetric 0.4" in output
+    standing = {}
+    for fraction in ("0.5", "1.0"):
+        code, output = job("status", *words, f"data.fraction={fraction}", "json=true")
+        assert code == 0, output
+        standing[fraction] = {stage: counts["done"] for stage, counts in json.loads(output)["stages"].items()}
+    assert standing == {
+        "0.5": {"prepare": 1, "pretrain": 1, "finetune": 1},
+        "1.0": {"prepare": 1, "pretrain": 0, "finetune": 0},
+    }
+    code, output = job("report", *words, "data.fraction=[0.5,1.0]", f"out={tmp_path / 'report'}")
+    assert code == 0, output
+    lines = list(csv.DictReader((tmp_path / "report" / "results.csv").open()))
+    assert [(line["fraction"], line["state"], line["train_images"]) for line in lines] == [
+        ("0.5", "done", "24"),
+        ("1.0", "waiting", ""),
+    ]
+    assert (tmp_path / "report" / "figures" / "f1_vs_size.png").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "words", "message"),
     [
@@ -75,6 +109,9 @@ def test_pretrain_under_torchrun_then_finetune(where):
         ("pretrain", ("method=simclr", "epochs=5"), "decay_from_epoch is 10"),
         ("finetune", ("method=coteaching", "epocs=3"), "Did you mean 'epochs'"),
         ("finetune", ("method=coteaching", "device=tpu"), "device"),
+        ("finetune", ("method=coteaching", "data.fraction=0"), "data.fraction is 0; it must be a number above 0"),
+        ("finetune", ("method=coteaching", "data.fraction=[0.1,0.2]"), "give one number"),
+        ("pretrain", ("method=simclr", "data.fractoin=0.1"), "Did you mean 'fraction'"),
     ],
 )
 def test_bad_words_exit_with_two_and_start_nothing(where, name, words, message):

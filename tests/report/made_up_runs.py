@@ -14,12 +14,14 @@ from noisewise.runs.recipe import METHODS, SimCLR
 CLASSES = ["mono, whole", "mono, broken", "poly, whole", "poly, broken"]
 
 
-def finetune(init="random", method="cross_entropy", rate=0.5, seed=0, dataset="elpv", noise="symmetric") -> Finetune:
+def finetune(
+    init="random", method="cross_entropy", rate=0.5, seed=0, dataset="elpv", noise="symmetric", fraction=1.0
+) -> Finetune:
     prepare = Prepare(dataset=dataset, source=Source(root=dataset), size=32)
     if init == "simclr":
-        init = Pretrain(prepare, "simclr", SimCLR(resolution=32), seed=seed)
+        init = Pretrain(prepare, "simclr", SimCLR(resolution=32), seed=seed, fraction=fraction)
     noise = Noise(noise, rate, seed)
-    return Finetune(prepare, method, METHODS["finetune"][method](resolution=32), noise, init, seed)
+    return Finetune(prepare, method, METHODS["finetune"][method](resolution=32), noise, init, seed, fraction=fraction)
 
 
 def result(f1_best=0.6, f1_last=0.5, **other) -> dict:
@@ -66,7 +68,7 @@ def fail(root: Path, run: Run, **failure) -> RunFolder:
 
 def row(init="random", method="cross_entropy", f1=0.5, last=None, seed=0, rate=0.5, state="done", **other) -> Row:
     """A row of results.csv; without a score where it is not done."""
-    known = dict.fromkeys(Row.__dataclass_fields__)
+    known = dict.fromkeys(Row.__dataclass_fields__) | {"fraction": 1.0}
     if state == "done":
         known |= {"f1_best": f1, "f1_last": f1 - 0.1 if last is None else last, "realised_rate": 0.49}
     where = {"dataset": "elpv", "backbone": "resnet18", "noise": "symmetric", "rate": rate, "resolution": 32}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from made_up_runs import row
 
 from noisewise.report.answer import answer, overall
+from noisewise.report.size import effects_by_size
 from noisewise.report.summary import cells_of
 
 
@@ -129,3 +130,43 @@ def test_over_several_tasks():
         "The best gains +0.08 macro-F1 over random + cross_entropy.",
     ]
     assert overall(answer(cells_of(rows(FOUR)))) == []
+
+
+def test_a_fraction_is_said_and_compared_within():
+    made = rows(FOUR, fraction=0.1) + rows({name: (0.9, 0.9) for name in FOUR})
+    tenth, whole = answer(cells_of(made))
+    assert tenth.heading == "elpv (10% of its training images), symmetric 0.5"
+    assert tenth.sentences[0].startswith(
+        "On elpv (10% of its training images) at symmetric 0.5 (realised 0.49), simclr + coteaching scores best: "
+        "macro-F1 0.60 ± 0.03 over 2 seeds, +0.08 over random + cross_entropy"
+    )
+    assert whole.sentences[0].startswith("On elpv (all of its training images) at symmetric 0.5")
+    assert overall([tenth, whole])[0].startswith(
+        "Of 2 combinations of dataset, share of its training images and noise with results"
+    )
+
+
+def test_a_fraction_alone_is_said_and_all_images_alone_go_without_saying():
+    assert said(rows(FOUR, fraction=0.125)).startswith("On elpv (12.5% of its training images) at symmetric 0.5")
+    assert said(rows(FOUR)).startswith("On elpv at symmetric 0.5")
+
+
+def test_gains_by_the_share_of_the_training_images():
+    made = []
+    for fraction, bonus in ((1.0, 0.02), (0.1, 0.10), (0.3, -0.05)):
+        scores = {("random", "cross_entropy"): (0.5, 0.52), ("simclr", "cross_entropy"): (0.5 + bonus, 0.52 + bonus)}
+        made += rows(scores, fraction=fraction)
+    assert effects_by_size(cells_of(made)) == [
+        "On elpv, symmetric 0.5, gain of simclr over random init by share of the training images: "
+        "+0.10 ± 0.00 with 10%, −0.05 ± 0.00 with 30%, +0.02 ± 0.00 with 100%."
+    ]
+
+
+def test_gains_by_size_are_averaged_over_the_other_factor_and_need_two_sizes():
+    both = rows(FOUR) + rows(FOUR, fraction=0.1)
+    simclr, coteaching = effects_by_size(cells_of(both))
+    assert "gain of simclr over random init (mean over 2 methods) by share" in simclr
+    assert "gain of coteaching over cross_entropy (mean over 2 initialisations) by share" in coteaching
+    assert effects_by_size(cells_of(rows(FOUR))) == []
+    waiting = rows({name: (None, None) for name in FOUR}, fraction=0.1)
+    assert effects_by_size(cells_of(rows(FOUR) + waiting)) == []

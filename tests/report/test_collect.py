@@ -23,6 +23,13 @@ def test_a_done_run_gives_its_config_and_its_scores(grid):
     assert len(found.by_class) == len(found.provenance) == len(runs)
 
 
+def test_a_row_says_which_fraction_and_how_many_images_that_was(tmp_path):
+    run = finetune(fraction=0.1)
+    finish(tmp_path, run, train_images=171)
+    (row,) = collect([run], tmp_path).rows
+    assert (row.fraction, row.train_images) == (0.1, 171)
+
+
 def test_every_state_is_told(tmp_path):
     done, failed, lost, waiting = (finetune(seed=seed) for seed in range(4))
     finish(tmp_path, done)

@@ -10,7 +10,8 @@ import pytest
 from made_up_runs import row
 from PIL import Image
 
-from noisewise.report.figures import COLOURS, MARKERS, colours_of, f1_vs_rate, inline_svg, markers_of, spread, to_bytes
+from noisewise.report.drawing import COLOURS, MARKERS, colours_of, inline_svg, markers_of, spread, to_bytes
+from noisewise.report.figures import f1_vs_rate
 from noisewise.report.summary import cells_of
 
 

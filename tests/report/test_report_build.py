@@ -13,6 +13,7 @@ from made_up_runs import cut_in_half, fail, finetune, finish
 
 from noisewise.errors import UserError
 from noisewise.report.build import build_report
+from noisewise.runs.config import init_name
 from noisewise.runs.folder import RunFolder
 
 COLUMNS = (
@@ -78,6 +79,28 @@ def test_summary_is_over_seeds(grid, tmp_path):
     assert (first["init"], first["method"], first["n"], first["planned"]) == ("random", "cross_entropy", "2", "2")
     assert float(first["f1_best_mean"]) == pytest.approx(0.505)
     assert float(first["f1_best_sd"]) == pytest.approx(0.01 / 2**0.5)
+
+
+def test_several_fractions_have_a_column_a_figure_and_sentences(grid, tmp_path):
+    runs, root = grid
+    tenths = [
+        finetune(init, run.method, seed=run.seed, fraction=0.1)
+        for run in runs
+        for init in [init_name(run.init, "elpv")]
+    ]
+    for run in tenths:
+        finish(root, run, f1_best=0.4 if run.init == "random" else 0.5, train_images=171)
+    report = build_report([*tenths, *runs], root, tmp_path / "report", "demo")
+    for name, column in (("results", -1), ("summary", -1)):
+        lines = table(report.page.parent / f"{name}.csv")
+        assert list(lines[0])[column] == "fraction"
+        assert [line["fraction"] for line in lines] == ["0.1"] * (len(lines) // 2) + ["1.0"] * (len(lines) // 2)
+    assert all((report.page.parent / f"figures/f1_vs_size.{form}").stat().st_size for form in ("png", "pdf", "svg"))
+    text = report.page.read_text(encoding="utf-8")
+    assert text.count("<svg ") == 2 and "F1 against the number of training images" in text
+    told = "gain of simclr over random init (mean over 2 methods) by share of the training images: +0.10"
+    assert any(told in sentence for sentence in report.answer) and told in text
+    assert Elements(text).open == []
 
 
 def test_the_page_is_whole_and_asks_nobody_for_anything(grid, tmp_path):

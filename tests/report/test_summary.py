@@ -6,7 +6,18 @@ import pytest
 from made_up_runs import row
 from scipy import stats
 
-from noisewise.report.summary import T95, Stat, cells_of, gain, main_effect, noise_groups, stat, tasks_of, verdict
+from noisewise.report.summary import (
+    T95,
+    Stat,
+    cells_of,
+    gain,
+    main_effect,
+    noise_groups,
+    size_groups,
+    stat,
+    tasks_of,
+    verdict,
+)
 
 
 def test_mean_and_sample_sd():
@@ -75,3 +86,28 @@ def test_rates_are_in_order_and_no_noise_is_rate_nought_of_every_kind():
 def test_no_noise_alone_is_a_group():
     (group,) = noise_groups(tasks_of(cells_of([row(rate=0.0, noise="none")])))
     assert [task.noise for task in group] == ["none"]
+
+
+def test_recipes_are_compared_within_a_fraction_alone():
+    rows = [row(f1=0.5), row(f1=0.3, fraction=0.1, key="other")]
+    whole, tenth = cells_of(rows)
+    assert (whole.task.fraction, tenth.task.fraction) == (1.0, 0.1)
+    assert not whole.clash and not tenth.clash
+    assert len(noise_groups(tasks_of([whole, tenth]))) == 2
+
+
+def test_no_noise_belongs_to_the_rates_of_its_own_fraction():
+    rows = [row(rate=0.5), row(rate=0.0, noise="none", fraction=0.1), row(rate=0.5, fraction=0.1)]
+    groups = noise_groups(tasks_of(cells_of(rows)))
+    assert [[(task.noise, task.fraction) for task in group] for group in groups] == [
+        [("symmetric", 1.0)],
+        [("none", 0.1), ("symmetric", 0.1)],
+    ]
+
+
+def test_sizes_of_one_task_are_in_order():
+    rows = [row(fraction=fraction, rate=rate) for rate in (0.2, 0.5) for fraction in (1.0, 0.1, 0.3)]
+    groups = size_groups(tasks_of(cells_of(rows)))
+    assert [[(task.rate, task.fraction) for task in group] for group in groups] == [
+        [(rate, fraction) for fraction in (0.1, 0.3, 1.0)] for rate in (0.2, 0.5)
+    ]

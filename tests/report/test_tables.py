@@ -69,3 +69,14 @@ def test_markdown_keeps_names_inside_their_cells():
 def test_file_names_stay_in_their_folder():
     assert file_name("f1_../../etc, 64 px_symmetric") == "f1_.._.._etc_64_px_symmetric"
     assert "/" not in file_name("/a/b")
+
+
+def test_a_table_a_fraction():
+    tenth, whole = f1_tables(cells_of([row(f1=0.5, fraction=0.1), row(f1=0.7)]))
+    assert (tenth.name, whole.name) == ("f1_elpv_10pct_symmetric", "f1_elpv_100pct_symmetric")
+    assert tenth.caption.startswith(
+        "Macro-F1 on the clean test set of elpv, trained on 10% of its training images, under"
+    )
+    assert "trained on all of its training images, under symmetric noise" in whole.caption
+    assert markdown(tenth).splitlines()[2] == "| random | cross_entropy | **0.500** | **0.400** |"
+    assert r"trained on 10\% of" in latex(tenth)

@@ -18,7 +18,7 @@ from noisewise.runs.config import Finetune, Noise, Prepare, Pretrain, ancestors,
 from noisewise.runs.recipe import CrossEntropy, SimCLR
 from tests.runs.examples import FINETUNE, PREPARE, PRETRAIN, RUNS
 
-GOLDEN = {"prepare": "dd97f742d63d", "pretrain": "57b4e5d06c54", "finetune": "3034a2cab719"}
+GOLDEN = {"prepare": "484e64c4744e", "pretrain": "aabe75e38234", "finetune": "c517ca906121"}
 
 
 def variants(value: object) -> Iterator[tuple[str, object]]:
@@ -160,7 +160,16 @@ def test_a_whole_number_where_a_float_is_meant_is_the_same_run():
     assert run.key == from_dict(to_dict(run)).key
 
 
-@pytest.mark.parametrize("missing", ["init", "noise", "seed", "recipe"])
+def test_a_fraction_is_part_of_the_key_and_of_the_name():
+    parts = [replace(run, fraction=fraction) for run in (PRETRAIN, FINETUNE) for fraction in (1, 0.5, 0.125, 0.1251)]
+    assert len({run.key for run in parts}) == len({run.name for run in parts}) == len(parts)
+    assert [parts[0].key, parts[4].key] == [PRETRAIN.key, FINETUNE.key]
+    assert parts[2].name == "nct 12.5% imagenet+simclr seed 1"
+    assert parts[6].name == "nct 12.5% imagenet+simclr > coteaching, symmetric 0.5, seed 2"
+    assert all(from_dict(through_yaml(to_dict(run))).key == run.key for run in parts)
+
+
+@pytest.mark.parametrize("missing", ["fraction", "init", "noise", "seed", "recipe"])
 def test_what_has_a_default_may_be_left_out(missing):
     values = to_dict(replace(FINETUNE, init="random", noise=Noise(), seed=0))
     del values[missing]
@@ -172,6 +181,8 @@ def test_what_has_a_default_may_be_left_out(missing):
     [
         ("seed", "x", "'seed'"),
         ("seed", 1.0, "'seed'"),
+        ("fraction", "half", "'fraction' is 'half'"),
+        ("fraction", 0, "'fraction' is 0"),
         ("init", [1], "'init'"),
         ("init", to_dict(PREPARE), r"config\.init: a run of stage 'prepare'"),
         ("prepare", to_dict(PRETRAIN), r"config\.prepare: a run of stage 'pretrain'"),

@@ -2,6 +2,7 @@
 
 The draw depends on (kind, rate, seed, the pack's content) and on nothing else, so it is the same on every machine and
 for every size of the pack. The rate that came out and the confusion of true with given labels are recorded.
+It is made for all training images, whatever the fraction of them that a run uses: an image's label is the same in all.
 
 Adding a kind is one function from clean labels to noisy ones, one line in `KINDS`, and its name in
 `noisewise.grid.names`, where grids are checked without importing numpy.
@@ -18,6 +19,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from noisewise.data.pack import Pack
+from noisewise.data.subset import training_rows
 from noisewise.errors import RunError, UserError, unknown
 from noisewise.runs.config import Noise
 from noisewise.runs.files import read_json, replacing, write_json
@@ -27,7 +29,7 @@ Corrupt = Callable[[np.ndarray, int, float, np.random.Generator], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class LabelSet:
-    """The labels that a run trains on, aligned with `pack.indices("train")`.
+    """The labels that a run trains on, aligned with its training images (`noisewise.data.subset.training_images`).
 
     labels: int64 [n], noisy. clean: int64 [n]. realised_rate: share of labels that differ.
     confusion: int64 [C, C], how many of true class i (row) are labelled j. fingerprint: SHA-256 of `labels`.
@@ -40,17 +42,28 @@ class LabelSet:
     fingerprint: str
 
 
-def label_set(pack: Pack, noise: Noise) -> LabelSet:
-    """The noisy training labels of a pack: read where they were drawn before, else drawn and saved under noise/.
+def label_set(pack: Pack, noise: Noise, fraction: float = 1.0) -> LabelSet:
+    """The noisy labels of a fraction of a pack's training images.
+
+    Those of all of them are read where they were drawn before, else drawn and saved under noise/.
 
     Raises:
-        UserError: an unknown kind, or a rate outside [0, 1).
+        UserError: an unknown kind, a rate outside [0, 1), or a fraction that is not above 0 and at most 1.
         RunError: data; a saved set is not of this pack, or is damaged.
     """
     if noise.kind not in KINDS:
         raise unknown("noise", noise.kind, KINDS)
     if not 0 <= noise.rate < 1:
         raise UserError(f"noise rate {noise.rate:g} of '{noise.kind}' must be at least 0 and below 1.")
+    whole = _whole_set(pack, noise)
+    if fraction == 1:
+        return whole
+    rows = training_rows(pack, fraction)
+    return _describe(whole.labels[rows], whole.clean[rows], len(pack.classes))
+
+
+def _whole_set(pack: Pack, noise: Noise) -> LabelSet:
+    """The labels of all training images."""
     clean = pack.labels[pack.indices("train")]
     path = pack.folder / "noise" / f"{noise.kind}-{noise.rate!r}-{noise.seed}.npz"
     if path.with_suffix(".json").exists():

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from noisewise.runs.fraction import check_fraction
+
 if TYPE_CHECKING:
     from noisewise.data.pack import Pack
 
@@ -29,9 +31,19 @@ def ranks(names: Sequence[str], labels: np.ndarray, split: np.ndarray, seed: int
 
 
 def training_rows(pack: Pack, fraction: float) -> np.ndarray:
-    """Positions in `pack.indices("train")` of the images of a fraction, ascending, int64; at least one a class."""
+    """Positions in `pack.indices("train")` of the images of a fraction, ascending, int64; at least one a class.
+
+    Raises:
+        UserError: the fraction is not above 0 and at most 1.
+    """
+    fraction = check_fraction(fraction, "the fraction of the training images")
     train = pack.indices("train")
     labels = pack.labels[train]
     counts = np.bincount(labels, minlength=len(pack.classes))
-    wanted = np.array([math.ceil(round(fraction * count, 9)) for count in counts])
+    wanted = np.array([max(1, math.ceil(round(fraction * count, 9))) for count in counts])
     return np.flatnonzero(pack.ranks[train] < wanted[labels])
+
+
+def training_images(pack: Pack, fraction: float) -> np.ndarray:
+    """The samples of a fraction of the training images, ascending, int64; raises as `training_rows`."""
+    return pack.indices("train")[training_rows(pack, fraction)]

@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -13,6 +14,8 @@ from noisewise.data.augment import Augmenter
 from noisewise.data.engine import open_pack
 from noisewise.data.loader import open_images
 from noisewise.data.noise import LabelSet, label_set
+from noisewise.data.subset import training_images
+from noisewise.errors import RunError
 from noisewise.finetune.evaluator import Evaluator
 from noisewise.finetune.method import FinetuneMethod
 from noisewise.models.heads import Classifier
@@ -37,11 +40,13 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
         RunError: in any of the classes of `noisewise.runs.failure`.
     """
     pack = open_pack(run.prepare, settings, ranks)
-    train = pack.indices("train")
-    noisy = label_set(pack, run.noise)
+    train = training_images(pack, run.fraction)
+    _check_count(len(train), ranks)
+    noisy = label_set(pack, run.noise, run.fraction)
+    shown = np.sort(np.concatenate([train, pack.indices("val"), pack.indices("test")]))
     method, loaded = _build(run, folder, settings, ranks, pack.classes, noisy)
     with ExitStack() as stack:
-        source = stack.enter_context(closing(open_images(pack, ranks.device)))
+        source = stack.enter_context(closing(open_images(pack, ranks.device, shown)))
         tracker = stack.enter_context(closing(Tracker(folder, run, settings))) if ranks.first else None
         evaluator = Evaluator(run, folder, method, pack, source, ranks)
         place = Loop(
@@ -72,6 +77,16 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
         }
         tracker.close(result)
         return result
+
+
+def _check_count(count: int, ranks: Ranks) -> None:
+    """Refuse fewer images than two a rank, which batch normalisation needs."""
+    if count < 2 * ranks.world:
+        raise RunError(
+            "config",
+            f"{count} training images are too few for {ranks.world} ranks, which need two each",
+            "Set data.fraction higher or use fewer processes a run, then submit again.",
+        )
 
 
 def _build(

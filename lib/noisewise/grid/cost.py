@@ -51,10 +51,10 @@ class Estimate:
 
 
 def passes(run: Run, images: int, train_share: float) -> float:
-    """Training passes of a run over a dataset of `images`."""
+    """Training passes of a run over its fraction of the training images of a dataset of `images`."""
     if isinstance(run, Prepare):
         return 0.0
-    return run.recipe.epochs * images * train_share * PASSES.get(run.method, 1)
+    return run.recipe.epochs * images * train_share * run.fraction * PASSES.get(run.method, 1)
 
 
 def kind(run: Run) -> tuple[Any, ...]:
@@ -90,7 +90,7 @@ def estimate(
         total = images.get(run.prepare.dataset) or IMAGES_WHEN_UNKNOWN
         share = 1 - run.prepare.split.val - run.prepare.split.test
         if kind(run) in measured:
-            seconds += measured[kind(run)] * run.recipe.epochs * total * share / at_once
+            seconds += measured[kind(run)] * run.recipe.epochs * total * share * run.fraction / at_once
             known += 1
         else:
             seconds += passes(run, total, share) * _seconds_a_pass(run, device, cores) / at_once

@@ -11,6 +11,7 @@ from typing import Any
 from noisewise.errors import UserError, unknown
 from noisewise.grid import names
 from noisewise.grid.files import (
+    DataLevels,
     DatasetFile,
     GridFile,
     RecipeFile,
@@ -20,6 +21,7 @@ from noisewise.grid.files import (
     resolve_recipe,
 )
 from noisewise.runs.config import Finetune, Noise, Prepare, Pretrain, Run, ancestors
+from noisewise.runs.fraction import check_fraction
 from noisewise.runs.recipe import exists
 
 
@@ -74,8 +76,9 @@ def expand(name: str, file: GridFile, datasets: list[DatasetFile], recipe: Seque
         raise UserError(f"{where}: two datasets share a name; give each file a name of its own.")
     builder = Builder(library, recipe)
     finetunes = [
-        builder.finetune(dataset.name, init, method, noise, seed, seed % file.pretrain_seeds)
+        builder.finetune(dataset.name, init, method, noise, seed, seed % file.pretrain_seeds, fraction)
         for dataset in datasets
+        for fraction in fractions(file.data, where)
         for init in dict.fromkeys(file.init)
         for method in dict.fromkeys(names.check_finetune(method, where) for method in file.finetune)
         for noise in _noises(file, where)
@@ -97,12 +100,14 @@ class Builder:
         self.prepare = cache(self._prepare)
         self.init = cache(self._init)
 
-    def finetune(self, dataset: str, init: str, method: str, noise: Noise, seed: int, pretrain_seed: int) -> Finetune:
+    def finetune(
+        self, dataset: str, init: str, method: str, noise: Noise, seed: int, pretrain_seed: int, fraction: float
+    ) -> Finetune:
         if noise.kind != "none":
             noise = replace(noise, seed=seed)
         return Finetune(
             prepare=self.prepare(dataset),
-            init=self.init(dataset, init, pretrain_seed),
+            init=self.init(dataset, init, pretrain_seed, fraction),
             method=method,
             recipe=self.recipe("finetune", method, dataset),
             noise=noise,
@@ -110,6 +115,7 @@ class Builder:
             normalise=self.datasets[dataset].normalise,
             allowed=self.datasets[dataset].augment,
             groups=self.datasets[dataset].groups if noise.kind == "class_dependent" else [],
+            fraction=fraction,
         )
 
     def _prepare(self, dataset: str) -> Prepare:
@@ -119,7 +125,8 @@ class Builder:
     def _recipe(self, stage: str, method: str, dataset: str) -> Any:
         return resolve_recipe(self.layers, stage, method, dataset)
 
-    def _init(self, dataset: str, text: str, seed: int) -> str | Pretrain:
+    def _init(self, dataset: str, text: str, seed: int, fraction: float) -> str | Pretrain:
+        """A chain; its pretrainings on another dataset use all of that one's images, however few `dataset` has."""
         current, chain = names.parse_init(text, f"init '{text}'")
         for method, elsewhere in chain:
             name = self._library_name(elsewhere) if elsewhere else dataset
@@ -131,6 +138,7 @@ class Builder:
                 seed=seed,
                 normalise=self.datasets[name].normalise,
                 allowed=self.datasets[name].augment,
+                fraction=fraction if name == dataset else 1.0,
             )
         return current
 
@@ -153,6 +161,18 @@ def _check_not_empty(file: GridFile, where: str) -> None:
             raise UserError(f"{where}: {key} is {getattr(file, key)}; it must be at least 1.")
     if not _noises(file, where):
         raise UserError(f"{where} is empty: under 'noise', give rates (symmetric: [0.2, 0.5]) or none: true.")
+
+
+def fractions(data: DataLevels, where: str) -> list[float]:
+    """Every fraction of the training images once, in the order given.
+
+    Raises:
+        UserError: there is none, or one that is no number above 0 and at most 1.
+    """
+    values = data.fraction if isinstance(data.fraction, list) else [data.fraction]
+    if not values:
+        raise UserError(f"{where} is empty: list at least one fraction under 'data.fraction', or leave it out.")
+    return list(dict.fromkeys(check_fraction(value, f"{where}: data.fraction") for value in values))
 
 
 def _noises(file: GridFile, where: str) -> list[Noise]:

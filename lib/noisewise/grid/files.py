@@ -13,36 +13,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 import noisewise
 from noisewise.errors import UserError, unknown
-from noisewise.grid.names import BACKBONES, READERS
+from noisewise.grid.check import MAX_SIZE, check_dataset, check_range, check_recipe
 from noisewise.runs.config import Invariance, Normalise, Prepare, Source, Split
 from noisewise.runs.recipe import METHODS, FinetuneRecipe, PretrainRecipe, Recipe
 from noisewise.runs.schema import build, check_keys
 
-MAX_SIZE = 4096
-LEGAL = {
-    "backbone": BACKBONES,
-    "stem": ("auto", "small", "standard"),
-    "optimiser": ("sgd", "adam"),
-    "schedule": ("cosine", "constant"),
-    "precision": ("auto", "fp32", "bf16"),
-}
-MOST = 1e9
-RANGES = {
-    "resolution": (1, MAX_SIZE),
-    "epochs": (1, MOST),
-    "batch": (1, MOST),
-    "lr": (1e-12, 1e3),
-    "momentum": (0, 0.9999),
-    "weight_decay": (0, 1e3),
-    "final_lr": (0, 1e3),
-    "warmup_epochs": (0, MOST),
-    "decay_from_epoch": (0, MOST),
-    "last_epochs": (1, MOST),
-    "temperature": (1e-6, 1e3),
-    "projector_hidden": (1, MOST),
-    "projector_out": (1, MOST),
-    "ramp_epochs": (0, MOST),
-}
 STAGE_RECIPES = {"pretrain": PretrainRecipe, "finetune": FinetuneRecipe}
 
 CHECKOUT = Path(noisewise.__file__).resolve().parents[2]
@@ -61,10 +36,18 @@ class NoiseLevels:
 
 
 @dataclass(frozen=True)
+class DataLevels:
+    """fraction: of each dataset's training images, a number or a list of them, above 0 and at most 1."""
+
+    fraction: Any = 1.0
+
+
+@dataclass(frozen=True)
 class GridFile:
     """`jobs/grid/NAME.yaml`: every combination of its lists is run.
 
-    about: one line on what the grid answers. datasets: names or files. init: chains such as "imagenet+simclr".
+    about: one line on what the grid answers. datasets: names or files. data: how much of them is trained on.
+    init: chains such as "imagenet+simclr".
     seeds: repeats of each fine-tuning, each with its own draw of the noise.
     pretrain_seeds: repeats of each pretraining; fine-tuning seed s starts from pretraining seed s modulo this.
     recipe: a name, a file, or a recipe written out.
@@ -72,6 +55,7 @@ class GridFile:
 
     about: str = ""
     datasets: list[str] = field(default_factory=list)
+    data: DataLevels = field(default_factory=DataLevels)
     init: list[str] = field(default_factory=lambda: ["random"])
     finetune: list[str] = field(default_factory=lambda: ["cross_entropy"])
     noise: NoiseLevels = field(default_factory=NoiseLevels)
@@ -178,7 +162,9 @@ def _beside(folder: Path, value: Any) -> Any:
 def load_dataset(name: str, folder: Path = JOBS / "dataset") -> DatasetFile:
     """A dataset by name or path."""
     values, where = read_yaml(folder, name, "dataset")
-    return _check_dataset(build(DatasetFile, {"name": Path(where).stem, **values}, where), where)
+    dataset = build(DatasetFile, {"name": Path(where).stem, **values}, where)
+    check_dataset(dataset, where)
+    return dataset
 
 
 def load_recipe(
@@ -242,59 +228,9 @@ def resolve_recipe(layers: Sequence[RecipeFile], stage: str, method: str, datase
             of_stage = part.get(stage) or {}
             for found in (part.get("all"), of_stage.get("all"), of_stage.get(method)):
                 values = merge(values, found or {})
-    return check_recipe(build(METHODS[stage][method], values, f"recipe {stage}.{method}"), f"{stage}.{method}")
-
-
-def check_recipe(recipe: Recipe, where: str) -> Recipe:
-    """Refuse values that no run could use."""
-    where = f"recipe {where}"
-    for key, legal in LEGAL.items():
-        if getattr(recipe, key) not in legal:
-            raise unknown(key, getattr(recipe, key), legal, where)
-    for key, (least, most) in RANGES.items():
-        if hasattr(recipe, key):
-            check_range(key, getattr(recipe, key), least, most, where)
-    for key, value in vars(recipe.augmentation).items():
-        check_range(f"augmentation.{key}", value, 0, 0.5 if key == "hue" else 1, where)
-    if not 0 < recipe.augmentation.crop_min <= recipe.augmentation.crop_max:
-        raise UserError(f"{where}: augmentation.crop_min must be above 0 and at most crop_max.")
-    if recipe.schedule == "cosine" and recipe.decay_from_epoch >= recipe.epochs:
-        raise UserError(
-            f"{where}: decay_from_epoch is {recipe.decay_from_epoch:g}, and there are only {recipe.epochs} epochs, "
-            f"so the learning rate would never fall; set decay_from_epoch lower, or schedule=constant."
-        )
-    rate = getattr(recipe, "assume_rate", "known")
-    if rate != "known" and (isinstance(rate, str) or not 0 <= rate < 1):
-        raise UserError(f"{where}: assume_rate is {rate!r}; it must be known, or at least 0 and below 1.")
+    recipe = build(METHODS[stage][method], values, f"recipe {stage}.{method}")
+    check_recipe(recipe, f"{stage}.{method}")
     return recipe
-
-
-def check_range(key: str, value: float, least: float, most: float, where: str) -> None:
-    if not least <= value <= most:  # NaN is in no range
-        raise UserError(f"{where}: {key} is {value:g}; it must be from {least:g} to {most:g}.")
-
-
-def _check_dataset(dataset: DatasetFile, where: str) -> DatasetFile:
-    if dataset.source.kind not in READERS:
-        raise unknown("source kind", dataset.source.kind, READERS, where)
-    for key, value, legal in (
-        ("fit", dataset.fit, ("resize", "pad", "crop")),
-        ("format", dataset.format, ("auto", "raw", "jpeg")),
-    ):
-        if value not in legal:
-            raise unknown(key, value, legal, where)
-    if not dataset.name or "/" in dataset.name:
-        raise UserError(f"{where}: name '{dataset.name}' must be a word that can name a folder.")
-    check_range("size", dataset.size, 1, MAX_SIZE, where)
-    check_range("quality", dataset.quality, 1, 100, where)
-    check_range("split.val", dataset.split.val, 0.001, 0.999, where)
-    check_range("split.test", dataset.split.test, 0.001, 0.999, where)
-    check_range("split.val + split.test", dataset.split.val + dataset.split.test, 0, 0.999, where)
-    check_range("augment.rotate", dataset.augment.rotate, 0, 180, where)
-    normalise = dataset.normalise
-    if len(normalise.mean) != 3 or len(normalise.std) != 3 or min(normalise.std) <= 0:
-        raise UserError(f"{where}: normalise takes three means and three standard deviations above 0.")
-    return dataset
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

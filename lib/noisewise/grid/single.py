@@ -7,10 +7,12 @@ from typing import Any
 
 from noisewise.errors import UserError, unknown
 from noisewise.grid import names
-from noisewise.grid.expand import Builder, why_missing
-from noisewise.grid.files import MAX_SIZE, check_range, load_dataset, load_recipe
+from noisewise.grid.check import MAX_SIZE, check_range
+from noisewise.grid.expand import Builder, fractions, why_missing
+from noisewise.grid.files import DataLevels, load_dataset, load_recipe
 from noisewise.runs.config import Finetune, Noise, Prepare, Pretrain, Run, ancestors
 from noisewise.runs.recipe import PRETRAIN
+from noisewise.runs.schema import build
 
 WHERE = "the command line"
 
@@ -24,18 +26,18 @@ def single_prepare(dataset: str, size: int) -> Prepare:
 def single_pretrain(
     dataset: str, method: str, init: str, seed: int, recipe: str, overrides: Mapping[str, Any]
 ) -> Pretrain:
-    """One pretraining; `overrides` are keys of the method's recipe."""
+    """One pretraining; `overrides` are keys of the method's recipe, and `data` with the fraction of the images."""
     if method not in PRETRAIN:
         raise unknown("pretraining method", method, PRETRAIN, WHERE)
-    builder, name = _builder(dataset, "pretrain", method, recipe, overrides)
+    builder, name, fraction = _builder(dataset, "pretrain", method, recipe, overrides)
     chain = method if init == "random" else f"{init}+{method}"
-    return _possible(builder.init(name, chain, seed))
+    return _possible(builder.init(name, chain, seed, fraction))
 
 
 def single_finetune(
     dataset: str, init: str, method: str, kind: str, rate: float, seed: int, recipe: str, overrides: Mapping[str, Any]
 ) -> Finetune:
-    """One fine-tuning and the pretraining that it starts from; `overrides` are keys of the method's recipe."""
+    """One fine-tuning and the pretraining that it starts from; `overrides` as for `single_pretrain`."""
     names.check_finetune(method, WHERE)
     if kind not in names.NOISE:
         raise unknown("noise", kind, names.NOISE, WHERE)
@@ -44,15 +46,21 @@ def single_finetune(
         raise UserError(f"noise={kind} needs a rate; type for instance noise={kind} rate=0.2.")
     if kind == "none" and rate:
         raise UserError(f"rate={rate:g} needs a kind of noise; type noise=symmetric rate={rate:g}.")
-    builder, name = _builder(dataset, "finetune", method, recipe, overrides)
+    builder, name, fraction = _builder(dataset, "finetune", method, recipe, overrides)
     noise = Noise(kind, rate) if rate else Noise()
-    return _possible(builder.finetune(name, init, method, noise, seed, seed))
+    return _possible(builder.finetune(name, init, method, noise, seed, seed, fraction))
 
 
-def _builder(dataset: str, stage: str, method: str, recipe: str, overrides: Mapping[str, Any]) -> tuple[Builder, str]:
+def _builder(
+    dataset: str, stage: str, method: str, recipe: str, overrides: Mapping[str, Any]
+) -> tuple[Builder, str, float]:
+    """A builder over one dataset, the dataset's name, and the fraction of its training images."""
+    overrides = dict(overrides)
+    asked = fractions(build(DataLevels, overrides.pop("data", {}), f"{WHERE}: data"), WHERE)
+    if len(asked) > 1:
+        raise UserError(f"{WHERE}: data.fraction is a list, and this is one run; give one number, or submit a grid.")
     file = load_dataset(dataset)
-    layers = load_recipe(recipe, {stage: {method: dict(overrides)}})
-    return Builder({file.name: file}, layers), file.name
+    return Builder({file.name: file}, load_recipe(recipe, {stage: {method: overrides}})), file.name, asked[0]
 
 
 def _possible(run: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack, closing
 from importlib import import_module
 from typing import Any
@@ -12,6 +13,7 @@ from torch import nn
 from noisewise.data.augment import Augmenter
 from noisewise.data.engine import open_pack
 from noisewise.data.loader import open_images
+from noisewise.data.subset import training_images
 from noisewise.errors import RunError
 from noisewise.models.initial import build_encoder
 from noisewise.runs.config import Pretrain
@@ -39,7 +41,8 @@ def pretrain(run: Pretrain, folder: RunFolder, settings: Settings, ranks: Ranks,
             "Set the recipe's batch to a multiple of the ranks, then submit the grid again.",
         )
     pack = open_pack(run.prepare, settings, ranks)
-    train = pack.indices("train")
+    train = training_images(pack, run.fraction)
+    _check_fraction(run, len(train), len(pack.indices("train")))
     seed_everything("initial weights", run.seed)
     encoder, loaded = build_encoder(run, folder, settings)
     method = _build(run, encoder).to(ranks.device, memory_format=torch.channels_last)
@@ -71,6 +74,19 @@ def pretrain(run: Pretrain, folder: RunFolder, settings: Settings, ranks: Ranks,
         }
         tracker.close(result)
         return result
+
+
+def _check_fraction(run: Pretrain, count: int, whole: int) -> None:
+    """Refuse a fraction that leaves `count` of `whole` images, fewer than a batch, where all would be enough."""
+    batch = run.recipe.batch
+    if count < batch <= whole:
+        enough = math.ceil(1000 * batch / whole) / 1000
+        raise RunError(
+            "config",
+            f"the recipe's batch of {batch} is larger than the {count} training images that "
+            f"data.fraction={run.fraction:g} leaves of the {whole} of {run.prepare.dataset}",
+            f"Set data.fraction to at least {enough:g}, or the recipe's batch to at most {count}, then submit again.",
+        )
 
 
 def _build(run: Pretrain, encoder: nn.Module) -> nn.Module:

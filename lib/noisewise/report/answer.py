@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from noisewise.report import words
-from noisewise.report.summary import Cell, Stat, Task, gain, main_effect, tasks_of, verdict
+from noisewise.report.summary import Cell, Task, gain, main_effect, tasks_of, verdict
 
 REFERENCE_INIT = "random"
 REFERENCE_METHOD = "cross_entropy"
@@ -38,7 +38,8 @@ def overall(answers: Sequence[TaskAnswer]) -> list[str]:
         return []
     wins = Counter(one.best.name for one in found).most_common(3)
     told = ", ".join(f"{name} in {count}" for name, count in wins)
-    sentences = [f"Of {len(found)} combinations of dataset and noise with results, scoring best: {told}."]
+    sizes = ", share of its training images" if len({one.task.fraction for one in found}) > 1 else ""
+    sentences = [f"Of {len(found)} combinations of dataset{sizes} and noise with results, scoring best: {told}."]
     gains = [gain(one.best, one.baseline) for one in found if one.baseline and one.best is not one.baseline]
     gains = [one.mean for one in gains if one]
     if len(gains) > 1:
@@ -49,7 +50,7 @@ def overall(answers: Sequence[TaskAnswer]) -> list[str]:
 
 
 def _answer_task(task: Task, cells: list[Cell], tasks: Sequence[Task]) -> TaskAnswer:
-    heading = f"{words.place(task, tasks)}, {words.noise(task)}"
+    heading = f"{words.full_place(task, tasks)}, {words.noise(task)}"
     ranked = sorted((cell for cell in cells if cell.stat("f1_best")), key=lambda cell: -cell.stat("f1_best").mean)
     progress = _progress(cells)
     if not ranked:
@@ -70,10 +71,10 @@ def _answer_task(task: Task, cells: list[Cell], tasks: Sequence[Task]) -> TaskAn
 def _setting(task: Task, cells: Sequence[Cell], tasks: Sequence[Task]) -> str:
     """ "elpv at symmetric 0.5 (realised 0.49)": the realised rate is the mean over runs."""
     if task.noise == "none":
-        return f"{words.place(task, tasks)} without added noise"
+        return f"{words.full_place(task, tasks)} without added noise"
     realised = [row.realised_rate for cell in cells for row in cell.rows if row.realised_rate is not None]
     rate = f" (realised {sum(realised) / len(realised):.2f})" if realised else ""
-    return f"{words.place(task, tasks)} at {words.noise(task)}{rate}"
+    return f"{words.full_place(task, tasks)} at {words.noise(task)}{rate}"
 
 
 def _winner(ranked: Sequence[Cell], base: Cell | None) -> str:
@@ -135,17 +136,12 @@ def _effects(cells: Sequence[Cell], factor: str, reference: str, title: str) -> 
         return ""
     count = len({getattr(cell, other) for cell in cells})
     over = f"{reference} init" if factor == "init" else reference
-    kind = "method" if factor == "init" else "initialisation"
-    averaged = f", mean over {words.plural(count, kind)}" if count > 1 else ""
+    averaged = f", mean over {words.plural(count, words.KINDS[other])}" if count > 1 else ""
     told = [
-        f"{level} {_spread(effect)} ({verdict(effect)})"
+        f"{level} {words.difference(effect)} ({verdict(effect)})"
         for level, effect in sorted(effects.items(), key=lambda item: -item[1].mean)
     ]
     return f"{title}, gain over {over}{averaged}, paired by seed: {'; '.join(told)}."
-
-
-def _spread(effect: Stat) -> str:
-    return words.signed(effect.mean) + ("" if effect.sd is None else f" ± {effect.sd:.2f}")
 
 
 def _last(ranked: Sequence[Cell], base: Cell | None) -> str:

@@ -11,14 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from noisewise.errors import UserError
-from noisewise.report import figures, page, tables
+from noisewise.report import page, tables
 from noisewise.report.answer import answer, overall
 from noisewise.report.collect import Row, collect
+from noisewise.report.drawing import to_bytes
+from noisewise.report.figures import f1_vs_rate
+from noisewise.report.learning_curve import f1_vs_size
+from noisewise.report.size import effects_by_size
 from noisewise.report.summary import SCORES, Cell, cells_of
 from noisewise.runs.config import Finetune
 from noisewise.runs.files import replacing
 
-FIGURE_LABEL = "Macro-F1 on the clean test set against the noise rate, for each initialisation and method"
+FIGURES = {"f1_vs_rate": f1_vs_rate, "f1_vs_size": f1_vs_size}
+FORMS = ("png", "pdf", "svg")
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ def build_report(
     missing: key -> why this version cannot run it; such runs are counted by reason, and not reported as waiting.
 
     `out` gets results.csv (a row a run), summary.csv (a row a recipe and task), tables/*.md and *.tex,
-    figures/f1_vs_rate.png, .pdf and .svg, and index.html. Files of an earlier report are replaced one by one.
+    figures/f1_vs_rate.png, .pdf and .svg, f1_vs_size too if there are several fractions, and index.html. Files of an
+    earlier report are replaced one by one.
 
     Raises:
         UserError: there are no runs, or `out` cannot be written.
@@ -46,19 +52,18 @@ def build_report(
     runs = [run for run in runs if run.key not in (missing or {})]
     if not runs:
         raise UserError("nothing to report: the grid has no fine-tuning runs that this version can run.")
-    from markupsafe import Markup
-
     found = collect(runs, root)
     cells = cells_of(found.rows)
     answers, shown = answer(cells), tables.f1_tables(cells)
-    figure = figures.f1_vs_rate(cells)
-    html = page.render(title, answers, shown, Markup(figures.inline_svg(figure, FIGURE_LABEL)), found, left_out)
+    across = overall(answers) + effects_by_size(cells)
+    drawn = {name: figure for name, draw in FIGURES.items() if (figure := draw(cells))}
+    html = page.render(title, across, answers, shown, drawn, found, left_out)
     files: dict[str, str | bytes] = {
         "results.csv": to_csv([item.name for item in fields(Row)], map(astuple, found.rows)),
         "summary.csv": to_csv(*summary_lines(cells)),
         **{f"tables/{table.name}.md": tables.markdown(table) for table in shown},
         **{f"tables/{table.name}.tex": tables.latex(table) for table in shown},
-        **{f"figures/f1_vs_rate.{form}": figures.to_bytes(figure, form) for form in ("png", "pdf", "svg")},
+        **{f"figures/{name}.{form}": to_bytes(figure, form) for name, figure in drawn.items() for form in FORMS},
         "index.html": html,
     }
     try:
@@ -66,13 +71,13 @@ def build_report(
             _write(out / name, content)
     except OSError as error:
         raise UserError(f"cannot write the report into {out}: {error}. Name another folder with out=DIR.") from None
-    return Report(out / "index.html", overall(answers) + [line for one in answers for line in one.sentences])
+    return Report(out / "index.html", across + [line for one in answers for line in one.sentences])
 
 
 def summary_lines(cells: Sequence[Cell]) -> tuple[list[str], list[list[Any]]]:
     """Header and lines of summary.csv: mean and sd over seeds; n seeds are done of the planned runs."""
     header = ["dataset", "backbone", "init", "method", "noise", "rate", "resolution", "planned", "n"]
-    header += [f"{score}_{part}" for score in SCORES for part in ("mean", "sd")]
+    header += [f"{score}_{part}" for score in SCORES for part in ("mean", "sd")] + ["fraction"]
     lines = []
     for cell in cells:
         task, stats = cell.task, [cell.stat(score) for score in SCORES]
@@ -80,7 +85,7 @@ def summary_lines(cells: Sequence[Cell]) -> tuple[list[str], list[list[Any]]]:
         line += [len(cell.rows), stats[0].n if stats[0] else 0]
         for one in stats:
             line += [one.mean, one.sd] if one else [None, None]
-        lines.append(line)
+        lines.append([*line, task.fraction])
     return header, lines
 
 

@@ -24,7 +24,7 @@ class Row:
     """A line of results.csv: the fields are its columns, in order. Scores are None until the run is done.
 
     Scores are fractions in [0, 1] on the clean test set. state: a `State`'s value; a run whose result cannot be
-    read counts as failed.
+    read counts as failed. fraction: of the training images; train_images: how many that was.
     """
 
     key: str
@@ -52,17 +52,15 @@ class Row:
     images_per_second: float | None = None
     train_images: int | None = None
     test_images: int | None = None
+    fraction: float = 1.0
 
     @property
     def done(self) -> bool:
         return self.state == State.DONE.value
 
 
-RESULT = tuple(
-    item.name
-    for item in fields(Row)
-    if item.name not in ("key", "dataset", "backbone", "init", "method", "noise", "rate", "seed", "resolution", "state")
-)
+CONFIG = ("key", "dataset", "backbone", "init", "method", "noise", "rate", "seed", "resolution", "state", "fraction")
+RESULT = tuple(item.name for item in fields(Row) if item.name not in CONFIG)
 
 
 @dataclass(frozen=True)
@@ -178,6 +176,7 @@ def _row(run: Finetune, state: State, result: Mapping[str, Any]) -> Row:
         seed=run.seed,
         resolution=run.recipe.resolution,
         state=state.value,
+        fraction=run.fraction,
         **{name: result.get(name) for name in RESULT},
     )
 

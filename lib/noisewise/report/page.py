@@ -6,17 +6,33 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import noisewise
 from noisewise.report import words
-from noisewise.report.answer import TaskAnswer, overall
+from noisewise.report.answer import TaskAnswer
 from noisewise.report.collect import ClassScores, Collected, Row
+from noisewise.report.drawing import inline_svg
 from noisewise.report.summary import Cell
 from noisewise.report.tables import Table
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 SHOWN_VALUES = 6
 HIDDEN_COLUMNS = ("key", "balanced_accuracy_best", "auroc_best", "gpu_seconds", "val_f1_best", "images_per_second")
+FIGURES = (  # name, heading, and what it shows for those who cannot see it
+    (
+        "f1_vs_rate",
+        "F1 against noise",
+        "Macro-F1 on the clean test set against the noise rate, for each initialisation and method",
+    ),
+    (
+        "f1_vs_size",
+        "F1 against the number of training images",
+        "Macro-F1 on the clean test set against the number of training images, for each initialisation and method",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -33,17 +49,20 @@ class ClassTable:
 
 def render(
     title: str,
+    across: Sequence[str],
     answers: Sequence[TaskAnswer],
     tables: Sequence[Table],
-    figure: str,
+    figures: Mapping[str, Figure],
     found: Collected,
     left_out: Mapping[str, int],
 ) -> str:
-    """The page's HTML. `figure`: SVG made by us; everything else is escaped by the template.
+    """The page's HTML. The figures' SVG is made by us; everything else is escaped by the template.
 
+    across: sentences on what holds across tasks. figures: by their names (`FIGURES`).
     left_out: why this version cannot run some fine-tunings of the grid -> how many.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -52,9 +71,11 @@ def render(
     return environment.get_template("page.html").render(
         title=title,
         version=noisewise.__version__,
-        overall=overall(answers),
+        across=across,
         cards=[_card(one) for one in answers],
-        figure=figure,
+        figures=[
+            (heading, Markup(inline_svg(figures[name], label))) for name, heading, label in FIGURES if name in figures
+        ],
         tables=tables,
         class_tables=[table for one in answers if (table := class_table(one, found.by_class))],
         states=Counter(row.state for row in found.rows).most_common(),

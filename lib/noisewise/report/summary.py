@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from noisewise.report.collect import Row
 
@@ -28,13 +28,14 @@ class Stat:
 
 @dataclass(frozen=True)
 class Task:
-    """What recipes are compared on: the same images under the same noise."""
+    """What recipes are compared on: the same images, as many of them to train on, under the same noise."""
 
     dataset: str
     backbone: str
     resolution: int
     noise: str
     rate: float
+    fraction: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def cells_of(rows: Sequence[Row]) -> list[Cell]:
     """Rows grouped over seeds, in the order in which the grid names them."""
     groups: dict[tuple[Task, str, str], list[Row]] = defaultdict(list)
     for row in rows:
-        task = Task(row.dataset, row.backbone, row.resolution, row.noise, row.rate)
+        task = Task(row.dataset, row.backbone, row.resolution, row.noise, row.rate, row.fraction)
         groups[task, row.init, row.method].append(row)
     return [Cell(task, init, method, tuple(found)) for (task, init, method), found in groups.items()]
 
@@ -137,16 +138,24 @@ def noise_groups(tasks: Sequence[Task]) -> list[list[Task]]:
     kinds: dict[tuple, list[Task]] = defaultdict(list)
     clean: dict[tuple, Task] = {}
     for task in tasks:
-        where = (task.dataset, task.backbone, task.resolution)
+        where = (task.dataset, task.backbone, task.resolution, task.fraction)
         if task.noise == "none":
             clean[where] = task
         else:
             kinds[(*where, task.noise)].append(task)
     for where in clean:
-        if not any(kind[:3] == where for kind in kinds):
+        if not any(kind[:-1] == where for kind in kinds):
             kinds[(*where, "none")] = []
     groups = []
     for kind, found in kinds.items():
-        first = [clean[kind[:3]]] if kind[:3] in clean else []
+        first = [clean[kind[:-1]]] if kind[:-1] in clean else []
         groups.append(first + sorted(found, key=lambda task: task.rate))
     return sorted(groups, key=lambda group: tasks.index(group[-1]))
+
+
+def size_groups(tasks: Sequence[Task]) -> list[list[Task]]:
+    """Tasks that differ in the fraction of the training images only, by fraction."""
+    groups: dict[Task, list[Task]] = defaultdict(list)
+    for task in tasks:
+        groups[replace(task, fraction=1.0)].append(task)
+    return [sorted(found, key=lambda task: task.fraction) for found in groups.values()]

@@ -1,4 +1,4 @@
-"""Tables of macro-F1, mean ± sd over seeds: one table a dataset and kind of noise, as Markdown and LaTeX."""
+"""Tables of macro-F1, mean ± sd over seeds: one table a dataset, fraction and kind of noise, as Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Table:
 
 
 def f1_tables(cells: Sequence[Cell]) -> list[Table]:
-    """A table for each dataset and kind of noise: at each rate the best epoch's score and the last epochs'."""
+    """A table a dataset, fraction and kind of noise: at each rate the best epoch's and the last epochs' score."""
     tasks = tasks_of(cells)
     return [_table(group, cells, tasks) for group in noise_groups(tasks)]
 
@@ -61,10 +61,11 @@ def _table(group: Sequence[Task], cells: Sequence[Cell], tasks: Sequence[Task]) 
     ]
     counts = {found.n for cell in at.values() if (found := cell.stat("f1_best"))}
     seeds = f"{min(counts)} to {max(counts)} seeds" if len(counts) > 1 else words.plural(max(counts, default=0), "seed")
-    kind, where = group[-1].noise, words.place(group[-1], tasks)
+    kind, where, share = group[-1].noise, words.place(group[-1], tasks), words.share(group[-1], tasks)
+    where = f"{where}, trained on {share}," if share else where
     noise = "without added noise" if kind == "none" else f"under {kind} noise"
     return Table(
-        name=file_name(f"f1_{where}_{kind}"),
+        name=file_name(f"f1_{words.short_place(group[-1], tasks)}_{kind}"),
         caption=f"Macro-F1 on the clean test set of {where} {noise}: mean ± sd over {seeds}; the highest of each "
         f"column in bold. best: the epoch with the best clean-validation F1; last: mean over the last epochs.",
         spans=[(words.noise(task), 2) for task in group],
@@ -134,5 +135,5 @@ def escape_markdown(text: str) -> str:
 
 
 def file_name(text: str) -> str:
-    """A name for a file: letters, digits, dots and dashes, everything else an underscore."""
-    return re.sub(r"[^\w.-]+", "_", text).strip("._") or "table"
+    """A name for a file: letters, digits, dots and dashes, "pct" for a percent sign, everything else an underscore."""
+    return re.sub(r"[^\w.-]+", "_", text.replace("%", "pct")).strip("._") or "table"

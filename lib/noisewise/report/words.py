@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from noisewise.report.summary import Stat, Task
+from noisewise.runs.fraction import percent
 
 MINUS = "\N{MINUS SIGN}"
+KINDS = {"init": "initialisation", "method": "method"}
 
 
 def plural(count: int, noun: str) -> str:
@@ -36,6 +38,11 @@ def signed(difference: float, digits: int = 2) -> str:
     return f"{MINUS if difference < 0 else '+'}{text}"
 
 
+def difference(effect: Stat) -> str:
+    """A mean difference with its spread over seeds: "+0.05 ± 0.01"."""
+    return signed(effect.mean) + ("" if effect.sd is None else f" ± {effect.sd:.2f}")
+
+
 def noise(task: Task) -> str:
     """The noise of a task: "symmetric 0.5"."""
     return "no added noise" if task.noise == "none" else f"{task.noise} {task.rate:g}"
@@ -49,3 +56,21 @@ def place(task: Task, among: Sequence[Task]) -> str:
     if len({one.resolution for one in among}) > 1:
         parts.append(f"{task.resolution} px")
     return ", ".join(parts)
+
+
+def share(task: Task, among: Sequence[Task]) -> str:
+    """What a task is trained on: "10% of its training images"; nothing where every task has them all."""
+    if all(one.fraction == 1 for one in among):
+        return ""
+    return f"{'all' if task.fraction == 1 else percent(task.fraction)} of its training images"
+
+
+def full_place(task: Task, among: Sequence[Task]) -> str:
+    """As `place`, with what is trained on: "elpv (10% of its training images)"."""
+    told = share(task, among)
+    return f"{place(task, among)} ({told})" if told else place(task, among)
+
+
+def short_place(task: Task, among: Sequence[Task]) -> str:
+    """As `full_place`, for titles: "elpv, 10%"."""
+    return f"{place(task, among)}, {percent(task.fraction)}" if share(task, among) else place(task, among)

@@ -15,6 +15,7 @@ from functools import cache, cached_property
 from typing import Any, ClassVar, Optional, Union, get_type_hints
 
 from noisewise.errors import UserError, unknown
+from noisewise.runs.fraction import check_fraction, images_name
 from noisewise.runs.recipe import METHODS, Recipe
 from noisewise.runs.schema import build
 
@@ -143,7 +144,8 @@ class Pretrain:
 
     @property
     def name(self) -> str:
-        return f"{self.prepare.dataset} {init_name(self, self.prepare.dataset)} seed {self.seed}"
+        dataset = self.prepare.dataset
+        return f"{images_name(dataset, self.fraction)} {init_name(self, dataset)} seed {self.seed}"
 
     @cached_property
     def key(self) -> str:
@@ -179,7 +181,8 @@ class Finetune:
     def name(self) -> str:
         noise = self.noise.kind if self.noise.kind == "none" else f"{self.noise.kind} {self.noise.rate:g}"
         init = init_name(self.init, self.prepare.dataset)
-        return f"{self.prepare.dataset} {init} > {self.method}, {noise}, seed {self.seed}"
+        images = images_name(self.prepare.dataset, self.fraction)
+        return f"{images} {init} > {self.method}, {noise}, seed {self.seed}"
 
     @cached_property
     def key(self) -> str:
@@ -246,6 +249,7 @@ def from_dict(values: Mapping[str, Any], where: str = "config") -> Run:
     parts = {"recipe": METHODS[stage][method], "noise": Noise, "normalise": Normalise, "allowed": Invariance}
     for name in parts.keys() & legal:
         values[name] = build(parts[name], values.get(name, {}), f"{where}.{name}")
+    values["fraction"] = check_fraction(values.get("fraction", 1.0), f"{where}: 'fraction'")
     seed = values.get("seed", 0)
     if type(seed) is not int:
         raise UserError(f"{where}: 'seed': {seed!r} is no whole number.")
@@ -266,9 +270,8 @@ def _nested(values: Mapping[str, Any], name: str, cls: type[Run], where: str) ->
 def _identity(run: Run) -> dict[str, Any]:
     """What a key hashes: as `to_dict`, with the parents' keys for the parents."""
     values: dict[str, Any] = {"stage": run.stage}
-    for item in fields(run):
-        value = getattr(run, item.name)
-        values[item.name] = {"key": value.key} if isinstance(value, (Prepare, Pretrain)) else value
+    for name, value in _plain(run).items():
+        values[name] = {"key": value.key} if isinstance(value, (Prepare, Pretrain)) else value
     return values
 
 
@@ -284,7 +287,8 @@ def hash_config(values: Mapping[str, Any]) -> str:
 def _plain(value: Any) -> dict[str, Any]:
     """A dataclass for the hash: an int given where a float is meant (rate=0) is that float."""
     types = _types(type(value))
-    return {name: float(item) if types[name] is float else item for name, item in vars(value).items()}
+    values = {item.name: getattr(value, item.name) for item in fields(value)}
+    return {name: float(item) if types[name] is float else item for name, item in values.items()}
 
 
 @cache

@@ -1,0 +1,117 @@
+"""Which values may stand in datasets and recipes: names that are known, numbers in their ranges."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from noisewise.errors import UserError, unknown
+from noisewise.grid.names import BACKBONES, READERS
+from noisewise.runs.intensity import parse_intensity
+from noisewise.runs.recipe import Recipe
+
+if TYPE_CHECKING:
+    from noisewise.grid.files import DatasetFile
+
+MAX_SIZE = 4096
+LEGAL = {
+    "backbone": BACKBONES,
+    "stem": ("auto", "small", "standard"),
+    "optimiser": ("sgd", "adam"),
+    "schedule": ("cosine", "constant"),
+    "precision": ("auto", "fp32", "bf16"),
+}
+MOST = 1e9
+RANGES = {
+    "resolution": (1, MAX_SIZE),
+    "epochs": (1, MOST),
+    "batch": (1, MOST),
+    "lr": (1e-12, 1e3),
+    "momentum": (0, 0.9999),
+    "weight_decay": (0, 1e3),
+    "final_lr": (0, 1e3),
+    "warmup_epochs": (0, MOST),
+    "decay_from_epoch": (0, MOST),
+    "last_epochs": (1, MOST),
+    "temperature": (1e-6, 1e3),
+    "projector_hidden": (1, MOST),
+    "projector_out": (1, MOST),
+    "ramp_epochs": (0, MOST),
+}
+
+
+def check_range(key: str, value: float, least: float, most: float, where: str) -> None:
+    """Refuse a number outside [least, most].
+
+    Raises:
+        UserError: names the range; `where` says whose the number is.
+    """
+    if not least <= value <= most:  # NaN is in no range
+        raise UserError(f"{where}: {key} is {value:g}; it must be from {least:g} to {most:g}.")
+
+
+def check_recipe(recipe: Recipe, where: str) -> None:
+    """Refuse values that no run could use.
+
+    Raises:
+        UserError: names the value and what is legal; `where` says whose it is.
+    """
+    where = f"recipe {where}"
+    for key, legal in LEGAL.items():
+        if getattr(recipe, key) not in legal:
+            raise unknown(key, getattr(recipe, key), legal, where)
+    for key, (least, most) in RANGES.items():
+        if hasattr(recipe, key):
+            check_range(key, getattr(recipe, key), least, most, where)
+    for key, value in vars(recipe.augmentation).items():
+        check_range(f"augmentation.{key}", value, 0, 0.5 if key == "hue" else 1, where)
+    if not 0 < recipe.augmentation.crop_min <= recipe.augmentation.crop_max:
+        raise UserError(f"{where}: augmentation.crop_min must be above 0 and at most crop_max.")
+    if recipe.schedule == "cosine" and recipe.decay_from_epoch >= recipe.epochs:
+        raise UserError(
+            f"{where}: decay_from_epoch is {recipe.decay_from_epoch:g}, and there are only {recipe.epochs} epochs, "
+            f"so the learning rate would never fall; set decay_from_epoch lower, or schedule=constant."
+        )
+    rate = getattr(recipe, "assume_rate", "known")
+    if rate != "known" and (isinstance(rate, str) or not 0 <= rate < 1):
+        raise UserError(f"{where}: assume_rate is {rate!r}; it must be known, or at least 0 and below 1.")
+
+
+def check_dataset(dataset: DatasetFile, where: str) -> None:
+    """Refuse what no preparation could use.
+
+    Raises:
+        UserError: names the value and what is legal; `where` is the dataset's file.
+    """
+    if not dataset.name or "/" in dataset.name:
+        raise UserError(f"{where}: name '{dataset.name}' must be a word that can name a folder.")
+    for key, value, legal in (
+        ("source kind", dataset.source.kind, READERS),
+        ("fit", dataset.fit, ("resize", "pad", "crop")),
+        ("format", dataset.format, ("auto", "raw", "jpeg")),
+    ):
+        if value not in legal:
+            raise unknown(key, value, legal, where)
+    parse_intensity(dataset.intensity, where)
+    for key, value, least, most in (
+        ("size", dataset.size, 1, MAX_SIZE),
+        ("quality", dataset.quality, 1, 100),
+        ("max_rejected", dataset.max_rejected, 0, 0.999),
+        ("split.val", dataset.split.val, 0.001, 0.999),
+        ("split.test", dataset.split.test, 0.001, 0.999),
+        ("split.val + split.test", dataset.split.val + dataset.split.test, 0, 0.999),
+        ("augment.rotate", dataset.augment.rotate, 0, 180),
+    ):
+        check_range(key, value, least, most, where)
+    normalise = dataset.normalise
+    if len(normalise.mean) != 3 or len(normalise.std) != 3 or min(normalise.std) <= 0:
+        raise UserError(f"{where}: normalise takes three means and three standard deviations above 0.")
+    _check_groups(dataset.groups, where)
+
+
+def _check_groups(groups: list[list[str]], where: str) -> None:
+    times = Counter(name for group in groups for name in group)
+    if twice := [name for name, count in times.items() if count > 1]:
+        raise UserError(
+            f"{where}: groups name class '{twice[0]}' {times[twice[0]]} times; a class is in one group only."
+        )
