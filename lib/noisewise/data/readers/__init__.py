@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from noisewise.data.readers import csv, elpv, folder
+from noisewise.data.readers import csv, elpv, fashion_mnist, folder, medmnist, parquet
 from noisewise.data.table import Table
 from noisewise.errors import unknown
 from noisewise.runs.config import Source
@@ -17,6 +17,9 @@ from noisewise.runs.config import Source
 KINDS: dict[str, Callable[[Source, Path], Table]] = {
     "folder": folder.read,
     "csv": csv.read,
+    "parquet": parquet.read,
+    "medmnist": medmnist.read,
+    "fashion_mnist": fashion_mnist.read,
     "elpv": elpv.read,
 }
 
