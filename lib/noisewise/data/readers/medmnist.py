@@ -8,6 +8,7 @@ so images are read one after the other, never all at once. Classes are named by 
 
 from __future__ import annotations
 
+import errno
 import math
 import zipfile
 import zlib
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -77,7 +79,9 @@ def _open(root: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(root) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:  # RuntimeError: encrypted
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # the disk's fault; EINVAL is a damaged index's
+            raise
         raise RunError("data", f"{root} is not a whole archive of arrays (.npz): {error}", WHOLE) from None
 
 
@@ -91,7 +95,10 @@ def _read_header(file: IO[bytes]) -> Header:
     version = npy.read_magic(file)
     if version not in readers:
         raise ValueError(f"arrays of version {version} hold no images or labels")
-    shape, by_column, dtype = readers[version](file)
+    try:
+        shape, by_column, dtype = readers[version](file)
+    except (SyntaxError, TokenError) as error:  # a damaged header, which numpy parses as Python
+        raise ValueError(f"an array's header is damaged ({error})") from None
     if by_column and len(shape) > 1:
         raise ValueError("its arrays are stored by column; write them with numpy.ascontiguousarray")
     return Header(shape, dtype)

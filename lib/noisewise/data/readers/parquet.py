@@ -49,7 +49,9 @@ def _read_columns(source: Source, path: Path) -> dict[str, list[str]]:
                 _check_type(schema, column, path)
             table = file.read(columns=wanted)
             return {column: [_text(value) for value in table[column].to_pylist()] for column in wanted}
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's fault, not the file's
+            raise
         reason = str(error).splitlines()[0]
         raise RunError(
             "data", f"{path} is not a whole Parquet file: {reason}", "Replace it by a whole copy, or write it again."
