@@ -26,7 +26,7 @@ from noisewise.runs.config import Source
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 GET = "Type: apt-get install dataset-fashion-mnist (Debian, Ubuntu; licence MIT), or set the dataset's source.root."
 CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
-PREFIX = {"test": "t10k", "train": "train"}  # in the order of the table: of the splits' names
+PREFIX = {"test": "t10k", "train": "train"}  # in the order of the table: of the files' names
 IMAGES, LABELS = 2051, 2049  # the idx format's magic numbers: bytes in three dimensions, and in one
 DIGITS = 7  # of an image's number in its name
 
@@ -34,7 +34,7 @@ DIGITS = 7  # of an image's number in its name
 def read(source: Source, root: Path) -> Table:
     """The images in the folder `root`, or in the Debian package's where the source has no root.
 
-    They are named ROOT/SPLIT/NUMBER, whether or not the files are compressed.
+    Each is named by its file and its number therein.
 
     Raises:
         RunError: data; a file is missing, damaged or none of Fashion-MNIST.
@@ -46,7 +46,7 @@ def read(source: Source, root: Path) -> Table:
         labels = _find(folder, f"{prefix}-labels-idx1-ubyte")
         shapes[images] = _read_sizes(images, IMAGES, 3)
         names = _read_labels(labels, shapes[images][0])
-        rows += [Row(folder / split / f"{row:0{DIGITS}}", name, None, split) for row, name in enumerate(names)]
+        rows += [Row(images / f"{row:0{DIGITS}}", name, None, split) for row, name in enumerate(names)]
     return Table.of(rows, folder, partial(_stream, shapes))
 
 
