@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import struct
 import tracemalloc
 import zipfile
@@ -166,6 +167,22 @@ def test_medmnist_with_a_changed_byte_fails_when_it_is_read(tmp_path, save):
     with pytest.raises(RunError, match="some.npz is not a whole archive") as error:
         list(found.stream(0))
     assert error.value.kind == "data"
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_medmnist_with_any_byte_changed_is_read_or_refused(tmp_path, save):
+    medmnist(tmp_path, save, **arrays((3, 3)))
+    path, outcomes, rng = tmp_path / "some.npz", set(), random.Random(0)
+    whole = path.read_bytes()
+    for _ in range(300):
+        content = bytearray(whole)
+        content[rng.randrange(len(content))] = rng.randrange(256)
+        path.write_bytes(content)
+        try:
+            outcomes.add(len(list(read(Source("medmnist", "some.npz"), tmp_path).stream(0))))
+        except RunError as error:
+            outcomes.add(error.kind)
+    assert outcomes == {"data", sum(COUNTS.values())}
 
 
 def test_medmnist_with_fewer_values_than_its_header_says(tmp_path):

@@ -75,7 +75,7 @@ def _stream(root: Path, shapes: dict[str, tuple[int, ...]], start: int) -> Itera
 
 @contextmanager
 def _open(root: Path) -> Iterator[zipfile.ZipFile]:
-    """The archive; what goes wrong while it is read is told as an error of the file."""
+    """The archive; what goes wrong while it is read (RuntimeError: it is encrypted) is told as an error of the file."""
     try:
         with zipfile.ZipFile(root) as archive:
             yield archive
