@@ -45,8 +45,7 @@ def decode(content: bytes, rule: Rule) -> np.ndarray:
     _check(file, preamble=content[128:132] == b"DICM")
     stored, space, bits = _pixels(file)
     if space == PALETTE:
-        colours = apply_color_lut(stored, file)
-        return _coloured(linear(colours, Window(0, np.iinfo(colours.dtype).max)), 8, rule)
+        return _coloured(_paint(file, stored), 8, rule)
     if space == "RGB":
         return _coloured(stored, bits, rule)
     if space not in GREY:
@@ -127,6 +126,20 @@ def _check_native(file: FileDataset) -> None:
         raise Unreadable(f"DICOM whose {bits} stored bits do not end at bit {high}")
 
 
+def _paint(file: FileDataset, stored: np.ndarray) -> np.ndarray:
+    """Palette indices, integers [rows, columns], as colours, uint8 [rows, columns, 3].
+
+    Of 16-bit entries the high byte counts: it is exact whether the 8 bits were repeated in the low byte or not.
+    """
+    if "RedPaletteColorLookupTableData" not in file:  # its compressed form
+        colours = apply_color_lut(stored, file)[..., :3]
+        return (colours >> (8 * colours.itemsize - 8)).astype(np.uint8)
+    names = (f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue"))
+    found = [_look_up(file, file[f"{name}Descriptor"].value, file[f"{name}Data"].value, stored) for name in names]
+    bits = max(8, *(bits for _, bits in found))
+    return (np.dstack([channel for channel, _ in found]) >> (bits - 8)).astype(np.uint8)
+
+
 def _coloured(pixels: np.ndarray, bits: int, rule: Rule) -> np.ndarray:
     """Colours of `bits` bits a channel, integers [rows, columns, 3], as uint8."""
     if rule == STRETCH:
@@ -166,7 +179,7 @@ def _padding(file: FileDataset, stored: np.ndarray) -> np.ndarray:
 def _rescaled(file: FileDataset, stored: np.ndarray) -> np.ndarray:
     """The values that the file means; `stored` itself if they are these."""
     if file.get("ModalityLUTSequence"):
-        return _look_up(file.ModalityLUTSequence[0], stored)[0]
+        return _look_up_item(file, file.ModalityLUTSequence[0], stored)[0]
     slope, intercept = (
         _find(file, "PixelValueTransformationSequence", name) for name in ("RescaleSlope", "RescaleIntercept")
     )
@@ -180,7 +193,7 @@ def _declared(file: FileDataset, values: np.ndarray) -> np.ndarray | None:
     """Values through the file's first VOI LUT, else its first window, as uint8; None if it has neither."""
     tables = file.get("VOILUTSequence") or _find(file, "FrameVOILUTSequence", "VOILUTSequence")
     if tables:
-        found, bits = _look_up(tables[0], values)
+        found, bits = _look_up_item(file, tables[0], values)
         return linear(found, Window(0, 2**bits - 1))
     centre, width, function = (
         _find(file, "FrameVOILUTSequence", name) for name in ("WindowCenter", "WindowWidth", "VOILUTFunction")
@@ -203,17 +216,18 @@ def _find(file: FileDataset, macro: str, name: str) -> Any:
     return None
 
 
-def _look_up(item: pydicom.Dataset, values: np.ndarray) -> tuple[np.ndarray, int]:
-    """Values through a lookup table (PS3.3 C.11.1.1 and C.11.2.1.1), and the bits of what comes out."""
-    _, first, bits = (int(number) & 0xFFFF for number in item.LUTDescriptor)
+def _look_up_item(file: FileDataset, item: pydicom.Dataset, values: np.ndarray) -> tuple[np.ndarray, int]:
+    return _look_up(file, item.LUTDescriptor, item.LUTData, values)
+
+
+def _look_up(file: FileDataset, descriptor: Any, data: Any, values: np.ndarray) -> tuple[np.ndarray, int]:
+    """Values through a lookup table (PS3.3 C.11.1.1, C.11.2.1.1, C.7.6.3.1.5), and the bits of what comes out."""
+    count, first, bits = (int(number) & 0xFFFF for number in descriptor)
     if first > 0x7FFF and values.min() < 0:  # the standard leaves it to the values whether this number has a sign
         first -= 0x10000
-    data = item.LUTData
     if isinstance(data, bytes):
-        count = (int(item.LUTDescriptor[0]) & 0xFFFF) or 0x10000
-        order = "<" if item.is_little_endian is not False else ">"
-        kind = np.uint8 if len(data) in (count, count + 1) and bits == 8 and count > 1 else np.dtype(f"{order}u2")
-        data = np.frombuffer(data, kind)
+        packed = bits <= 8 and len(data) <= (count or 0x10000) + 1
+        data = np.frombuffer(data, "u1" if packed else "<u2" if file.original_encoding[1] else ">u2")
     table = np.atleast_1d(np.asarray(data)).astype(np.int64) & 0xFFFF
     index = (np.rint(values) - first).clip(0, len(table) - 1).astype(np.int64)
     return table[index], max(bits, int(table.max()).bit_length())
