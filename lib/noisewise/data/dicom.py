@@ -11,6 +11,7 @@ with one frame is read as others are; where its rescale or window is in its func
 from __future__ import annotations
 
 import math
+import struct
 from io import BytesIO
 from typing import Any
 
@@ -18,6 +19,7 @@ import gdcm
 import numpy as np
 import pydicom
 from pydicom.dataset import FileDataset
+from pydicom.encaps import get_frame
 from pydicom.pixels import apply_color_lut, get_decoder
 from pydicom.pixels.utils import get_expected_length
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -25,7 +27,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 from noisewise.data.images import Unreadable, check_frames, check_sides, from_array
 from noisewise.data.intensity import DECLARED, STRETCH, Rule, Window, declared_window, extremes, linear
 
-DECODERS = ("pillow", "gdcm", "pydicom")  # in this order, each for what it can: Pillow notices where data end too soon
+DECODERS = ("pillow", "gdcm", "pydicom")  # the first that knows a compression: Pillow notices most of what is damaged
 GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
 
@@ -100,21 +102,33 @@ def _transfer_syntax(file: FileDataset) -> UID:
 
 
 def _decompress(decoder: Any, file: FileDataset, syntax: UID) -> tuple[np.ndarray, dict[str, Any]]:
+    name = next((name for name in DECODERS if name in decoder.available_plugins), None)
+    if name is None:
+        raise Unreadable(f"DICOM compressed in a way that cannot be decoded: {syntax.name}")
     if not file["PixelData"].is_undefined_length:
         raise Unreadable(f"damaged: its pixels are not compressed, but it names {syntax.name}")
-    failures = []
-    for name in DECODERS:
-        if name not in decoder.available_plugins:
-            continue
-        try:
-            return decoder.as_array(file, index=0, decoding_plugin=name)
-        except MemoryError:
-            raise
-        except Exception as error:  # of the decoders, each may fail in its own way
-            failures.append(str(error).splitlines()[-1].strip().removeprefix(f"{name}: "))
-    if failures:
-        raise Unreadable(f"DICOM pixels that cannot be decoded ({syntax.name}): {failures[0]}")
-    raise Unreadable(f"DICOM compressed in a way that cannot be decoded: {syntax.name}")
+    if name == "gdcm":
+        _check_header(get_frame(file.PixelData, 0, number_of_frames=1), file)
+    try:
+        return decoder.as_array(file, index=0, decoding_plugin=name)
+    except RuntimeError as error:  # pydicom's sum of what the decoder said
+        reason = str(error).splitlines()[-1].strip().removeprefix(f"{name}: ")
+        raise Unreadable(f"DICOM pixels that cannot be decoded ({syntax.name}): {reason}") from None
+
+
+def _check_header(stream: bytes, file: FileDataset) -> None:
+    """Of JPEG lossless and JPEG-LS: that its markers are a chain, and its sides the file's.
+
+    GDCM takes both for granted, and would end the process; damaged data it refuses.
+    """
+    place, frames = 2, []
+    while (code := stream[place + 1]) != 0xDA and stream[place] == 0xFF:  # up to the start of the scan
+        if 0xC0 <= code <= 0xCF and code != 0xC4 or code == 0xF7:
+            frames.append((code, *struct.unpack_from(">BHHB", stream, place + 4)))
+        place += 2 + struct.unpack_from(">H", stream, place + 2)[0]
+    sides = [frame[2:] for frame in frames if frame[0] in (0xC3, 0xF7) and frame[1] <= file.BitsAllocated]
+    if stream[place] != 0xFF or len(frames) != 1 or sides != [(file.Rows, file.Columns, file.SamplesPerPixel)]:
+        raise Unreadable("damaged: the header of its compressed pixels does not fit the file's")
 
 
 def _check_native(file: FileDataset) -> None:
