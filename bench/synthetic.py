@@ -90,7 +90,8 @@ def make_pack(folder: Path, count: int, size: int) -> Pack:
     sizes = np.full(count, size**2 * 3)
     labels = np.arange(count) % len(CLASSES)
     names = [f"{number}.png" for number in range(count)]
-    samples = {"path": names, "label": labels, "split": ["train"] * count, "sha256": ["0" * 64] * count}
+    samples = {"path": names, "label": labels, "given": labels}
+    samples |= {"split": ["train"] * count, "sha256": ["0" * 64] * count}
     memory = np.memmap(folder / BETON, np.uint8, "r").view(np.ndarray)
     arrays = {"offsets": offsets, "sizes": sizes, "checksums": checksums(memory, offsets, sizes)}
     moments = {"mean": Normalise().mean, "std": Normalise().std}

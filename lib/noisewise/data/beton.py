@@ -1,20 +1,20 @@
-"""Writing a beton, FFCV's file of images, and finding each sample in it. All that is used of FFCV but its Loader.
+"""Writing a beton, FFCV's file of images, page by page; and finding each sample in it. All of FFCV but its Loader.
 
-FFCV's writer starts processes and waits for ever when one of them fails, on a full disk for example. Here its
-one worker runs in this process, so that what goes wrong is raised. Converting, the slow part, was done before.
+FFCV's own writer starts processes, waits for ever when one of them fails, and cannot go on with a file that was cut
+off. Here its header, its pages and its tables are used, and nothing else: what goes wrong is raised, and a file can be
+continued behind its last whole page. Decoding and encoding, the slow part, are done before.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from ctypes import c_uint64
-from multiprocessing import Value
+from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
@@ -46,20 +46,98 @@ def quiet_ffcv() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def write_beton(path: Path, images: Iterator[np.ndarray], count: int, size: int, format: str, quality: int) -> None:
-    """Write `count` images, each uint8 [size, size, 3], in their order; what `images` raises passes through.
+class BetonWriter:
+    """Appends images of one size to a beton and, at the end, writes the tables that make it one.
 
-    format: "raw" or "jpeg" (at `quality`).
-
-    Raises:
-        OSError: the disk is full.
+    pages: whole pages that are in the file and stay there; what follows them is cut off. 0 begins a new file.
+    capacity: how many images there may be at most; with another capacity, a file cannot be continued.
     """
-    with quiet_ffcv():
-        from ffcv.fields import RGBImageField
 
-        field = RGBImageField(write_mode="raw" if format == "raw" else "jpg", jpeg_quality=quality)
-        writer = _writer()(str(path), {"image": field}, page_size=page_size(size))
-        writer.from_indexed_dataset(_InOrder(images, count))
+    def __init__(self, path: Path, capacity: int, size: int, format: str, pages: int = 0) -> None:
+        with quiet_ffcv():
+            from ffcv.fields import RGBImageField
+            from ffcv.fields.rgb_image import IMAGE_MODES
+            from ffcv.memory_allocator import MemoryAllocator
+            from ffcv.writer import DatasetWriter
+
+        field = RGBImageField(write_mode="raw" if format == "raw" else "jpg")
+        self._side, self._mode = size, IMAGE_MODES[field.write_mode]
+        self._writer = DatasetWriter(str(path) if not pages else os.devnull, {"image": field}, page_size(size))
+        self._writer.num_samples = capacity
+        self._writer.prepare()  # the header, into a new file
+        self._writer.fname = str(path)
+        self._writer.metadata_sm.close()
+        self._writer.metadata_sm.unlink()
+        self._allocator = MemoryAllocator(str(path), self._writer.data_region_start, page_size(size))
+        self._allocator.next_page_allocated.value = self._allocator.next_page_written.value = pages
+        if pages:
+            os.truncate(path, self.end)
+        self._allocator.__enter__()
+
+    @property
+    def pages(self) -> int:
+        """Whole pages in the file."""
+        return self._allocator.next_page_written.value
+
+    @property
+    def end(self) -> int:
+        """Where the last whole page ends, bytes."""
+        return self._allocator.offset + self.pages * self._allocator.page_size
+
+    def append(self, data: np.ndarray) -> int:
+        """Add an image's bytes, uint8 [n]; returns where in the file they stand, once their page is written.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        before = self.pages
+        offset, room = self._allocator.malloc(data.size)
+        self._allocator.allocations.clear()  # the places are kept by whom they are returned to
+        room[:] = data
+        if self.pages > before:
+            self._check_written()
+        return int(offset)
+
+    def finish(self, places: Sequence[tuple[int, int]]) -> None:
+        """Write the last page and the tables; places: offset and length in bytes of each sample, in order.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        self.flush()
+        writer = self._writer
+        table = np.zeros(len(places), dtype=writer.metadata_type)
+        samples = table["f0"]
+        samples["mode"], samples["width"], samples["height"] = self._mode, self._side, self._side
+        samples["data_ptr"] = [offset for offset, _ in places]
+        writer.header["num_samples"] = len(places)
+        writer.metadata_sm = SimpleNamespace(buf=table.tobytes())
+        writer.finalize([(number, *place) for number, place in enumerate(places)])
+
+    def flush(self) -> None:
+        """Write the page that is being filled."""
+        self._allocator.flush_page()
+        self._allocator.my_page = -1
+        self._check_written()
+
+    def close(self) -> None:
+        """Close the file; what stands in a page that was not written is lost."""
+        self._allocator.fp.close()
+
+    def _check_written(self) -> None:
+        """FFCV does not look whether all of a page went to the disk."""
+        held = os.path.getsize(self._writer.fname)
+        if held < self.end and self.pages:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._writer.fname)
+
+
+def encoder(format: str, quality: int) -> Callable[[np.ndarray], np.ndarray]:
+    """What turns an image, uint8 [size, size, 3], into the bytes that a beton holds of it, uint8 [n]."""
+    if format == "raw":
+        return lambda pixels: pixels.reshape(-1)
+    with quiet_ffcv():
+        from ffcv.fields.rgb_image import encode_jpeg
+    return partial(encode_jpeg, quality=quality)
 
 
 def page_size(size: int) -> int:
@@ -88,39 +166,3 @@ def checksums(memory: np.ndarray, offsets: np.ndarray, sizes: np.ndarray) -> np.
     """CRC-32 of each sample's stored bytes, uint32 [n]."""
     spans = zip(offsets.tolist(), sizes.tolist(), strict=True)
     return np.array([zlib.crc32(memory[start : start + length]) for start, length in spans], dtype=np.uint32)
-
-
-class _InOrder:
-    """An iterator as the indexable dataset that the writer wants: it asks for each sample once, in order."""
-
-    def __init__(self, images: Iterator[np.ndarray], count: int) -> None:
-        self.images, self.count = images, count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray]:
-        return (next(self.images),)
-
-
-def _writer() -> type:
-    """FFCV's writer with its one worker in this process; a function, since importing FFCV takes seconds."""
-    from ffcv.memory_allocator import MemoryAllocator
-    from ffcv.writer import DatasetWriter
-
-    class Writer(DatasetWriter):
-        def _write_common(self, num_samples: int, queue_content: Any, work_fn: Any, extra_worker_args: tuple) -> None:
-            self.num_samples = num_samples
-            self.prepare()
-            self.metadata_sm.close()
-            self.metadata_sm.unlink()
-            self.metadata_sm = SimpleNamespace(buf=bytearray(num_samples * self.metadata_type.itemsize))
-            work, allocations = SimpleQueue(), SimpleQueue()
-            for chunk in (*queue_content, None):
-                work.put(chunk)
-            allocator = MemoryAllocator(self.fname, self.data_region_start, self.page_size)
-            shared = (work, self.metadata_sm, self.metadata_type, self.fields, allocator)
-            work_fn(*shared, Value(c_uint64), allocations, *extra_worker_args)
-            self.finalize(allocations.get())
-
-    return Writer

@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from noisewise.data.pack import Pack, pack_folder
 from noisewise.data.prepare import prepare
 from noisewise.runs.config import Prepare
@@ -33,7 +31,7 @@ def prepare_run(run: Prepare, folder: RunFolder, settings: Settings, control: Co
     """Prepare the pack under the data folder, unless it is there; returns what goes into `result.json`.
 
     Raises:
-        Interrupted: stopped on request; what was converted so far is gone.
+        Interrupted: stopped on request; what was converted so far is kept for the next attempt.
     """
     tracker = Tracker(folder, run, replace(settings, wandb="off"))
     tracker.rewind(0)
@@ -47,16 +45,19 @@ def prepare_run(run: Prepare, folder: RunFolder, settings: Settings, control: Co
             said = time.monotonic()
             tracker.log(images=done, of=total)
 
+    began = time.monotonic()
     try:
         pack = prepare(run, Path(settings.data), on_progress)
     finally:
         tracker.close()
     return {
-        "images": len(pack.labels),
+        "images": len(pack),
+        "rejected": pack.manifest["rejected"],
         "classes": pack.classes,
-        "per_split": {
-            split: np.bincount(pack.labels[pack.indices(split)], minlength=len(pack.classes)).tolist()
-            for split in ("train", "val", "test")
-        },
+        "per_split": pack.manifest["per_split"],
+        "notes": pack.manifest["notes"],
+        "manifest": pack.manifest["hash"],
         "pack": str(pack.folder),
+        "bytes": pack.beton.stat().st_size,
+        "seconds": time.monotonic() - began,
     }

@@ -2,8 +2,10 @@
 
     images.beton   the pixels; what FFCV writes and reads
     arrays.npz     labels, split, ranks (`noisewise.data.subset`), and where each sample lies in images.beton
-    samples.csv    path, class, split and SHA-256 of each image that went in
+    samples.csv    path, class (true, and as given), split and SHA-256 of each image that went in
+    rejected.csv   path of each file that could not be used, and why
     manifest.json  what the pack is, and the hashes of the above
+    sheets/        a contact sheet a class, to be looked at
     noise/         label sets (`noisewise.data.noise`)
 
 Opening one needs neither torch nor FFCV.
@@ -14,6 +16,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from noisewise.data.subset import ranks
 from noisewise.data.table import SPLITS
 from noisewise.errors import RunError
 from noisewise.runs.config import Prepare, to_dict
@@ -29,15 +33,17 @@ from noisewise.runs.files import read_json, replacing, write_json
 VERSION = 2
 STORED = ("labels", "given", "ranks", "offsets", "sizes", "checksums")
 BETON, ARRAYS, SAMPLES, MANIFEST = "images.beton", "arrays.npz", "samples.csv", "manifest.json"
+REJECTED, SHEETS = "rejected.csv", "sheets"
 
 
 @dataclass(frozen=True, eq=False)
 class Pack:
     """An opened pack of n images.
 
-    manifest: count, classes, size, format, content (a hash of every input with its label and split), mean and std
-        (of the training pixels, RGB, in [0, 1]), duplicates_across_splits (how many files have a copy in another
-        split, and the first pairs), and what was asked for (prepare).
+    manifest: count, classes, per_split (images a class), size, format, content (a hash of every input with its labels
+        and split), hash (of that and of how it was converted: equal for all who convert the same files), mean and std
+        (of the training pixels, RGB, in [0, 1]), rejected (how many files), notes (sentences on what looks wrong), and
+        what was asked for (prepare).
     labels: int64 [n], the true ones where they are known. given: int64 [n], as the dataset gives them; the same where
         it knows no others. split: str [n].
     ranks: int64 [n], the place of each image in the nested subsets of its class and split.
@@ -120,27 +126,46 @@ def make_again(folder: Path) -> str:
 def write_index(folder: Path, run: Prepare, samples: Mapping[str, Any], arrays: Mapping[str, Any], **more: Any) -> None:
     """Write all but the beton, which is there, the manifest last.
 
-    samples: the columns of samples.csv: path, label (position in `classes`), split, sha256. arrays: the `STORED` ones
-    but the labels. more: what else the manifest holds, the classes among it.
+    samples: the columns of samples.csv: path, label and given (positions in `classes`), split, sha256.
+    arrays: offsets, sizes, checksums. more: what else the manifest holds, the classes among it.
     """
     text = _samples_csv(samples, more["classes"])
     with replacing(folder / SAMPLES, "wb") as file:
         file.write(text)
-    split = np.array([SPLITS.index(name) for name in samples["split"]], dtype=np.uint8)
+    labels, split = samples["label"], np.array(samples["split"])
     with replacing(folder / ARRAYS, "wb") as file:
-        np.savez(file, labels=samples["label"], split=split, **arrays)
-    manifest = {
-        "version": VERSION,
-        "count": len(split),
-        "size": run.size,
-        "format": run.format,
-        "content": hashlib.sha256(text).hexdigest(),
-        "arrays": hash_file(folder / ARRAYS),
-        "beton_bytes": (folder / BETON).stat().st_size,
-        **more,
-        "prepare": to_dict(run),
-    }
-    write_json(folder / MANIFEST, manifest)
+        np.savez(
+            file,
+            labels=labels,
+            given=samples["given"],
+            split=np.array([SPLITS.index(name) for name in split], dtype=np.uint8),
+            ranks=ranks(samples["path"], labels, split, run.split.seed),
+            **arrays,
+        )
+    content, asked = hashlib.sha256(text).hexdigest(), to_dict(run)
+    asked = {name: value for name, value in asked.items() if name not in ("stage", "dataset", "source")}
+    write_json(
+        folder / MANIFEST,
+        {
+            "version": VERSION,
+            "hash": _hash({"content": content, "classes": more["classes"], **asked}),
+            "count": len(split),
+            "size": run.size,
+            "format": run.format,
+            "content": content,
+            "per_split": {
+                part: np.bincount(labels[split == part], minlength=len(more["classes"])).tolist() for part in SPLITS
+            },
+            "arrays": hash_file(folder / ARRAYS),
+            "beton_bytes": (folder / BETON).stat().st_size,
+            **more,
+            "prepare": asked,
+        },
+    )
+
+
+def _hash(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def hash_file(path: Path) -> str:
@@ -152,10 +177,10 @@ def hash_file(path: Path) -> str:
 def _samples_csv(samples: Mapping[str, Any], classes: list[str]) -> bytes:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["path", "class", "split", "sha256"])
-    names = [classes[label] for label in samples["label"]]
-    writer.writerows(zip(samples["path"], names, samples["split"], samples["sha256"], strict=True))
-    return buffer.getvalue().encode()
+    writer.writerow(["path", "class", "given", "split", "sha256"])
+    names, given = ([classes[label] for label in samples[column]] for column in ("label", "given"))
+    writer.writerows(zip(samples["path"], names, given, samples["split"], samples["sha256"], strict=True))
+    return buffer.getvalue().encode(errors="backslashreplace")  # file names need not be UTF-8
 
 
 def _check_files(folder: Path, manifest: Mapping[str, Any], again: str) -> None:

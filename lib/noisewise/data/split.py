@@ -1,13 +1,14 @@
 """Training, validation and test: official where given, otherwise cut by patient, stratified by class, seeded.
 
 The cut is iterative stratification (Sechidis et al., 2011) with patients as its units; an image of an unknown patient
-is a unit of its own. Where a unit fits into several splits, the seed decides. The cut depends on the images' and
-patients' names and the seed, not on the order of files.
+is a unit of its own, and units that hold copies of one file are one. Where a unit fits into several splits, the seed
+decides. The cut depends on the images' and patients' names and the seed, not on the order of files.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,11 +16,14 @@ from noisewise.data.table import SPLITS, Table
 from noisewise.errors import RunError
 from noisewise.runs.config import Split
 
+Unit = tuple[str, str]  # what it is, "patient" or "image", and its name
 
-def assign(table: Table, split: Split) -> np.ndarray:
+
+def assign(table: Table, split: Split, alike: Sequence[Sequence[int]] = ()) -> np.ndarray:
     """The split of each image: str [n] of "train", "val", "test".
 
     An official split is kept; "val" or "test" that it lacks is cut from its training images (`split`'s shares of them).
+    alike: groups of rows with the same content; a cut does not part them.
 
     Raises:
         RunError: config, for shares that leave nothing to train on; data, if a class is too small to be in every
@@ -38,14 +42,16 @@ def assign(table: Table, split: Split) -> np.ndarray:
     if lacking:
         wanted = {"train": 1 - sum(shares[name] for name in lacking), **{name: shares[name] for name in lacking}}
         rows = np.flatnonzero(official == "train")
-        official[rows] = _cut(table, rows, wanted, split.seed)
+        official[rows] = _cut(table, rows, wanted, split.seed, alike)
     _check_classes(table, official)
     return official
 
 
-def _cut(table: Table, rows: np.ndarray, wanted: dict[str, float], seed: int) -> list[str]:
+def _cut(
+    table: Table, rows: np.ndarray, wanted: dict[str, float], seed: int, alike: Sequence[Sequence[int]]
+) -> list[str]:
     """A split for each of `rows`, with about the wanted share of every class in each."""
-    all_units = _units(table)
+    all_units = _joined(_units(table), alike, set(rows.tolist()))
     unit_of = [all_units[row] for row in rows]
     units = sorted(set(unit_of))
     number = {unit: position for position, unit in enumerate(units)}
@@ -81,7 +87,7 @@ def _stratify(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) 
     return chosen
 
 
-def _units(table: Table) -> list[tuple[str, str]]:
+def _units(table: Table) -> list[Unit]:
     """What must not be torn apart, for each image: its patient, or the image itself where that is not known."""
     patients = table.patients or [None] * len(table.images)
     names = table.relative_paths()
@@ -89,6 +95,21 @@ def _units(table: Table) -> list[tuple[str, str]]:
         ("image", name) if patient is None else ("patient", patient)
         for name, patient in zip(names, patients, strict=True)
     ]
+
+
+def _joined(units: list[Unit], alike: Sequence[Sequence[int]], rows: set[int]) -> list[Unit]:
+    """The units with those of `rows` made one that hold the same content: each takes the name of the first of them."""
+    first = {unit: unit for unit in units}
+
+    def name(unit: Unit) -> Unit:
+        while first[unit] != unit:
+            unit = first[unit]
+        return unit
+
+    for group in alike:
+        same = sorted({name(units[row]) for row in group if row in rows})
+        first |= dict.fromkeys(same[1:], same[0] if same else None)
+    return [name(unit) for unit in units]
 
 
 def _check_patients(table: Table, official: np.ndarray) -> None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from noisewise.data.pack import Pack
+if TYPE_CHECKING:
+    from noisewise.data.pack import Pack
 
 
 def ranks(names: Sequence[str], labels: np.ndarray, split: np.ndarray, seed: int) -> np.ndarray:

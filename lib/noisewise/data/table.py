@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -100,6 +100,23 @@ class Table:
         """The images' paths below the folder that they share: the same wherever that folder lies."""
         top = os.path.commonpath([image.parent for image in self.images])
         return [image.relative_to(top).as_posix() for image in self.images]
+
+    def select(self, keep: np.ndarray) -> Table:
+        """The images where `keep`, bool [n], is true; every class stays in `classes`. Pixels are not streamed again."""
+        rows = np.flatnonzero(keep)
+
+        def taken(values: list | None) -> list | None:
+            return None if values is None else [values[row] for row in rows]
+
+        return replace(
+            self,
+            images=taken(self.images),
+            labels=self.labels[rows],
+            given=self.given[rows],
+            patients=taken(self.patients),
+            split=taken(self.split),
+            stream=None,
+        )
 
 
 def _check_spelling(classes: list[str], where: Path) -> None:

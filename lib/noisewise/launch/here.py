@@ -11,11 +11,13 @@ from typing import Any
 from noisewise import cli
 from noisewise.errors import RunError, UserError
 from noisewise.launch.payload import DONE, ELSEWHERE, execute
-from noisewise.launch.progress import LINE_SECONDS, position, unit
+from noisewise.launch.progress import make_progress
 from noisewise.launch.submit import commit
 from noisewise.runs.config import Prepare, Run, ancestors
 from noisewise.runs.folder import RunFolder, Settings
 from noisewise.train.control import INTERRUPTED, Control
+
+TELL_SECONDS = 0.5  # between two looks at how far a run is
 
 
 def run_here_and_now(run: Run, root: Path, settings: Settings) -> int:
@@ -32,7 +34,7 @@ def run_here_and_now(run: Run, root: Path, settings: Settings) -> int:
             ranks.barrier()
             status = _in_turn(chain, root, control, ranks)
             if status == cli.DONE and ranks.first:
-                _show(RunFolder.of(root, run).glance())
+                _show(run, RunFolder.of(root, run).glance())
             return status
     except RunError as error:
         raise UserError(f"{error.message}. {error.advice}") from None
@@ -59,20 +61,24 @@ def _in_turn(chain: list[Run], root: Path, control: Control, ranks: Any) -> int:
 
 @contextmanager
 def _telling(run: Run, folder: RunFolder, first: bool) -> Iterator[None]:
-    """A line now and then on how far the run is, while the block runs."""
-    ended = threading.Event()
-
-    def tell() -> None:
-        while not ended.wait(LINE_SECONDS):
-            done, total, words = position(run, folder)
-            print(f"  {unit(run)} {done}/{total} {words}", flush=True)
-
-    if first:
-        threading.Thread(target=tell, daemon=True).start()
-    try:
+    """How far the run is, while the block runs: a bar on a terminal, elsewhere a line now and then."""
+    if not first:
         yield
-    finally:
-        ended.set()
+        return
+    ended = threading.Event()
+    with make_progress(1) as progress:
+
+        def tell() -> None:
+            while not ended.wait(TELL_SECONDS):
+                progress.update([(run, folder)])
+
+        teller = threading.Thread(target=tell, daemon=True)
+        teller.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            teller.join()
 
 
 def _forget_lost_packs(chain: list[Run], root: Path, settings: Settings) -> None:
@@ -84,8 +90,20 @@ def _forget_lost_packs(chain: list[Run], root: Path, settings: Settings) -> None
             RunFolder.of(root, each).result.unlink(missing_ok=True)
 
 
-def _show(result: Mapping[str, Any]) -> None:
-    """Print a result's plain values, one a line."""
+def _show(run: Run, result: Mapping[str, Any]) -> None:
+    """Print the summary of a pack, or a result's plain values, one a line."""
+    if isinstance(run, Prepare):
+        _show_pack(result)
+        return
     for name, value in result.items():
         if not isinstance(value, (list, dict)):
             print(f"  {name:<24} {value:.4f}" if isinstance(value, float) else f"  {name:<24} {value}")
+
+
+def _show_pack(result: Mapping[str, Any]) -> None:
+    from noisewise.data.pack import Pack
+    from noisewise.data.summary import describe
+
+    for line in describe(Pack.open(Path(result["pack"]))):
+        print(line.encode(errors="backslashreplace").decode())
+    print(f"made in   {result['seconds']:.1f} s")

@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from noisewise.data.readers import csv, elpv, fashion_mnist, folder, medmnist, parquet
+from noisewise.data.readers import (
+    covid,
+    csv,
+    dermnet,
+    elpv,
+    fashion_mnist,
+    fetal,
+    folder,
+    medmnist,
+    mura,
+    nct,
+    parquet,
+)
 from noisewise.data.table import Table
 from noisewise.errors import unknown
 from noisewise.runs.config import Source
@@ -21,6 +33,11 @@ KINDS: dict[str, Callable[[Source, Path], Table]] = {
     "medmnist": medmnist.read,
     "fashion_mnist": fashion_mnist.read,
     "elpv": elpv.read,
+    "covid": covid.read,
+    "dermnet": dermnet.read,
+    "fetal": fetal.read,
+    "mura": mura.read,
+    "nct": nct.read,
 }
 
 

@@ -1,0 +1,113 @@
+"""Image files into a pack's squares: read, decoded, made square, checked and encoded, on every core, in their order."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from noisewise.data.images import Unreadable, decode, from_array, square
+from noisewise.runs.config import Prepare
+
+Encode = Callable[[np.ndarray], np.ndarray]
+
+NOTHING = np.empty(0, dtype=np.uint8)
+AHEAD = 4  # images a core that may be converted before they are written
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What an image became, without its pixels.
+
+    stamp: its file's size in bytes and time of change in ns. reason: why it cannot be used; None if it can, then also
+    sha256: of the file, or of an archive's member's pixels. checksum: CRC-32 of the stored bytes. mean, square: of the
+    pixels in [0, 255] and of their squares, a channel each. peak: how much of its 16 bits it uses (`images.Decoded`).
+    place: offset and length in the beton, bytes.
+    """
+
+    stamp: tuple[int, int]
+    reason: str | None = None
+    sha256: str = ""
+    checksum: int = 0
+    mean: tuple[float, ...] = ()
+    square: tuple[float, ...] = ()
+    peak: float | None = None
+    place: tuple[int, int] = (0, 0)
+
+
+def stamp_of(path: Path) -> tuple[int, int]:
+    """Size and time of change of an image's file, or of the archive that it is in; zeros where there is none."""
+    for file in (path, *path.parents):
+        try:
+            found = os.stat(file)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            break
+        return found.st_size, found.st_mtime_ns
+    return 0, 0
+
+
+def convert_all(
+    images: Iterable[tuple[Path, np.ndarray | None]], run: Prepare, encode: Encode
+) -> Iterator[tuple[Converted, np.ndarray]]:
+    """Each image converted, in order and a bounded number ahead: what it became, and the bytes to store, uint8 [n].
+
+    images: each image's path, with its pixels where it has no file of its own. One that is unusable has no bytes.
+    encode: pixels, uint8 [size, size, 3], into the bytes to store.
+    """
+    cores = len(os.sched_getaffinity(0))
+    threads, todo = cv2.getNumThreads(), iter(images)
+    cv2.setNumThreads(1)  # the images are spread over the cores already
+    with ThreadPoolExecutor(cores) as pool:  # decoding, resizing, encoding and hashing release the interpreter's lock
+        try:
+            ahead: deque[Future] = deque(
+                pool.submit(_convert, *item, run, encode) for item in islice(todo, AHEAD * cores)
+            )
+            while ahead:
+                found = ahead.popleft().result()
+                ahead.extend(pool.submit(_convert, *item, run, encode) for item in islice(todo, 1))
+                yield found
+        finally:
+            pool.shutdown(cancel_futures=True)
+            cv2.setNumThreads(threads)
+
+
+def _convert(path: Path, array: np.ndarray | None, run: Prepare, encode: Encode) -> tuple[Converted, np.ndarray]:
+    stamp = stamp_of(path)
+    try:
+        pixels, peak, sha256 = _read_file(path, run.intensity) if array is None else _read_array(array)
+    except Unreadable as error:
+        return Converted(stamp, reason=str(error)), NOTHING
+    except OSError as error:
+        return Converted(stamp, reason=error.strerror or str(error)), NOTHING
+    pixels = square(pixels, run.size, run.fit)
+    data = encode(pixels)
+    mean, std = (values.ravel() for values in cv2.meanStdDev(pixels))
+    return Converted(
+        stamp=stamp,
+        sha256=sha256,
+        checksum=zlib.crc32(data),
+        mean=tuple(mean.tolist()),
+        square=tuple((std**2 + mean**2).tolist()),
+        peak=peak,
+    ), data
+
+
+def _read_file(path: Path, intensity: str) -> tuple[np.ndarray, float | None, str]:
+    content = path.read_bytes()
+    return *decode(content, intensity), hashlib.sha256(content).hexdigest()
+
+
+def _read_array(array: np.ndarray) -> tuple[np.ndarray, None, str]:
+    shape = repr(array.shape).encode()
+    return from_array(array), None, hashlib.sha256(shape + np.ascontiguousarray(array).data).hexdigest()
