@@ -19,7 +19,7 @@ def table(labels, patients=None, split=None) -> Table:
     labels = np.asarray(labels)
     images = [Path(f"/images/{number:06}.png") for number in range(len(labels))]
     classes = [f"class {number}" for number in range(labels.max() + 1)]
-    return Table(images, labels, classes, patients, split)
+    return Table(images, labels, classes, labels, patients, split)
 
 
 def counts(found: Table, split: np.ndarray) -> np.ndarray:
@@ -50,6 +50,7 @@ def test_order_of_files_does_not_matter(patients):
         [whole.images[row] for row in shuffled],
         whole.labels[shuffled],
         whole.classes,
+        whole.given[shuffled],
         patients and [patients[row] for row in shuffled],
     )
     assert (assign(moved, Split()) == assign(whole, Split())[shuffled]).all()

@@ -1,66 +1,253 @@
-"""One image file into a square of RGB pixels.
+"""One image file into 8-bit RGB pixels, and these into a square.
 
-- Greyscale, palette and CMYK become RGB; what is transparent becomes black.
-- 16-bit greyscale is divided by 257: the full range, 65,535 to 255, for every file alike. How many of the 16 bits an
-  image uses is not guessed; one with fewer, as X-ray detectors give, comes out dark unless it is scaled beforehand.
-- The orientation that a camera noted (EXIF) is applied. Of several pages, the first is taken.
+- Greyscale, palette and CMYK become RGB; what is transparent becomes black. The orientation that a camera noted (EXIF)
+  is applied. How more than 8 bits become 8 is the dataset's rule (`noisewise.data.intensity`).
+- One file is one image. Films, volumes and stacks are refused; the previews that phones and TIFF writers add are not
+  counted. So are images too small to show anything, and those so large that they must be an accident or an attack.
+- What is damaged is refused where the decoder can tell. Bits that flipped within a JPEG's data often cannot be told.
 - A side that shrinks is averaged by area (cv2.INTER_AREA), so that nothing aliases; one that grows is bilinear.
 """
 
 from __future__ import annotations
 
+import zlib
+from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from noisewise.data.intensity import DECLARED, STRETCH, Rule, Window, extremes, linear, parse
 from noisewise.errors import RunError
 
 FITS = ("resize", "pad", "crop")
-SIXTEEN_BIT = 65535
+MIN_SIDE = 4  # the smallest images that people classify are digits of 8 x 8 pixels
+MAX_PIXELS = 200_000_000
+FULL = 65535  # the greatest value of 16 bits
+TINY_PAGE = 0b101  # of a TIFF's NewSubfileType: a smaller copy of the image, or a mask for it
+
+# Plain raster formats. Left to itself, PIL would start Ghostscript for a file that begins like PostScript.
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "GIF", "WEBP", "JPEG2000", "AVIF", "PPM")
+SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"GIF8": "GIF",
+    b"\x1f\x8b": "gzip archive",
+}
+
+# PIL says only in an error how many pixels were too many, and not how wide and high; `check_sides` does both.
+Image.MAX_IMAGE_PIXELS = None
 
 
-def open_square(path: Path, size: int, fit: str) -> np.ndarray:
-    """The pixels of an image file, uint8 [size, size, 3], RGB.
+class Unreadable(Exception):
+    """A file's content cannot be used as an image; the text is the reason, without the file's name."""
 
-    fit: "resize" stretches both sides to `size`, "pad" adds black bars, "crop" cuts the longer side's ends off.
+
+class Decoded(NamedTuple):
+    """An image.
+
+    pixels: uint8 [height, width, 3], RGB; may be read-only. peak: the greatest stored value as a share of what 16 bits
+    hold, for an image of more than 8 bits that is no DICOM, else None.
+    """
+
+    pixels: np.ndarray
+    peak: float | None
+
+
+def decode(content: bytes, intensity: str = DECLARED, at_least: int | None = None) -> Decoded:
+    """The pixels of an image file's content. May be called from many threads.
+
+    intensity: a rule of `noisewise.data.intensity`. at_least: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as
+    long as both sides keep twice this many pixels; None decodes it whole.
 
     Raises:
-        RunError: data; the file is missing, truncated or no image.
+        Unreadable: it is no image, a damaged one, or none that can be used.
+        UserError: an impossible intensity.
     """
-    pixels = _FIT[fit](_decode(path))
+    rule = parse(intensity)
+    try:
+        return _decode(content, rule, at_least)
+    except (Unreadable, MemoryError):
+        raise
+    except Exception as error:  # decoders meet damaged bytes with any exception there is
+        raise Unreadable(_reason(error)) from None
+
+
+def open_square(path: Path, size: int, fit: str, intensity: str = DECLARED) -> np.ndarray:
+    """The pixels of an image file, uint8 [size, size, 3], RGB; for fit and intensity see `square` and `decode`.
+
+    Raises:
+        RunError: data; the file is missing, damaged or no image.
+    """
+    try:
+        return square(decode(Path(path).read_bytes(), intensity).pixels, size, fit)
+    except (OSError, Unreadable) as error:
+        raise RunError("data", f"{path}: {error}", "Replace the file by a whole copy, or leave it out.") from None
+
+
+def square(pixels: np.ndarray, size: int, fit: str) -> np.ndarray:
+    """uint8 [height, width, 3] into uint8 [size, size, 3].
+
+    fit: "resize" stretches both sides to `size`, "pad" adds black bars, "crop" cuts the longer side's ends off.
+    """
+    pixels = _FIT[fit](pixels)
     height, width = pixels.shape[:2]
     shrunk = cv2.resize(pixels, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
     return cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def _decode(path: Path) -> np.ndarray:
+def from_array(pixels: np.ndarray) -> np.ndarray:
+    """uint8 [height, width], [height, width, 1] or [height, width, 3] into uint8 [height, width, 3]."""
+    if pixels.ndim == 3 and pixels.shape[2] == 3:
+        return pixels
+    return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+
+
+def check_sides(width: int, height: int) -> None:
+    """
+    Raises:
+        Unreadable: too small, or too large.
+    """
+    if min(width, height) < MIN_SIDE:
+        raise Unreadable(f"{width} x {height} pixels: too small to show anything")
+    if width * height > MAX_PIXELS:
+        most = f"{MAX_PIXELS // 10**6} million"
+        raise Unreadable(f"{width} x {height} pixels: more than {most} are taken for a decompression bomb")
+
+
+def check_frames(count: int) -> None:
+    """
+    Raises:
+        Unreadable: more than one.
+    """
+    if count > 1:
+        raise Unreadable(f"{count} frames: only single images can be used")
+
+
+def _decode(content: bytes, rule: Rule, at_least: int | None) -> Decoded:
+    if not content:
+        raise Unreadable("the file is empty")
+    if content[128:132] == b"DICM":
+        return Decoded(_decode_dicom(content, rule), None)
     try:
-        with Image.open(path) as image:
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "not an image that can be read" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise RunError("data", f"{path}: {reason}", "Replace the file by a whole copy, or leave it out.") from None
+        image = Image.open(BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError:
+        return Decoded(_decode_other(content, rule), None)
+    with image:
+        check_sides(*image.size)
+        check_frames(_count_frames(image))
+        if at_least and image.format in ("JPEG", "MPO"):
+            image.draft(None, (2 * at_least, 2 * at_least))
+        image.load()
+        if image.mode == "F":
+            raise Unreadable("its pixels are floating-point numbers; convert it to 8 or 16 bits")
+        if image.mode.startswith("I"):
+            return _from_values(_grey_values(image), rule)
+        if _has_16_bit_colours(image, content):
+            return _from_values(_colour_values(image, content), rule)
+        pixels = _to_rgb(image)
+    return Decoded(pixels if rule == DECLARED else linear(pixels, _window(pixels, rule)), None)
+
+
+def _decode_dicom(content: bytes, rule: Rule) -> np.ndarray:
+    from noisewise.data import dicom  # pydicom takes 0.3 s to import, and few datasets need it
+
+    return dicom.decode(content, rule)
+
+
+def _decode_other(content: bytes, rule: Rule) -> np.ndarray:
+    """What PIL does not know: DICOM without its preamble, or the reason why it cannot be used."""
+    head = content[:512]
+    if head[:2] == b"\x1f\x8b":
+        head = zlib.decompressobj(31).decompress(head, 512)
+    if head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0"):
+        raise Unreadable("a 3D volume (NIfTI): only single images can be used; save its slices as images")
+    if head[1:2] == b"\0" and head[:1] in (b"\x02", b"\x08") or head[:2] == b"\0\x08":
+        return _decode_dicom(content, rule)
+    for signature, kind in SIGNATURES.items():
+        if content.startswith(signature):
+            raise Unreadable(f"not an image: it begins like a {kind}, but what follows cannot be read")
+    raise Unreadable("not an image")
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if "truncated" in text.lower() or "unexpected end" in text.lower():
+        return f"truncated: {text}"
+    return f"damaged: {text or 'the decoder gave up'} ({type(error).__name__})"
+
+
+def _count_frames(image: Image.Image) -> int:
+    count = getattr(image, "n_frames", 1)
+    if count == 1 or image.format == "MPO":  # of a phone's pictures the first is the photograph
+        return 1
+    if image.format == "TIFF":
+        pages = []
+        for page in range(count):
+            image.seek(page)
+            pages.append(not image.tag_v2.get(254, 0) & TINY_PAGE)
+        image.seek(0)
+        return sum(pages)
+    return count
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
-    """uint8 [height, width, 3]."""
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers; convert it to 8 or 16 bits")
-    if image.mode.startswith("I"):
-        return np.repeat(_to_8_bit(np.asarray(image))[..., None], 3, axis=2)
+    """uint8 [height, width, 3] of an image of 8-bit channels."""
+    ImageOps.exif_transpose(image, in_place=True)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    return np.array(image.convert("RGB"))
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
+    return from_array(np.asarray(image))
 
 
-def _to_8_bit(values: np.ndarray) -> np.ndarray:
-    if values.min() < 0 or values.max() > SIXTEEN_BIT:
-        raise ValueError(f"its values reach from {values.min()} to {values.max()}; convert it to 8 or 16 bits")
-    return np.rint(values / (SIXTEEN_BIT / 255)).astype(np.uint8)
+def _grey_values(image: Image.Image) -> np.ndarray:
+    """Integers [height, width] of a greyscale image of more than 8 bits."""
+    unsigned = image.format == "TIFF" and image.mode == "I" and image.tag_v2.get(339, (1,))[0] == 1
+    transparent = image.info.get("transparency")
+    ImageOps.exif_transpose(image, in_place=True)
+    values = np.array(image)
+    if transparent is not None:
+        values[values == transparent] = 0
+    return values.view(np.uint32) if unsigned else values
+
+
+def _has_16_bit_colours(image: Image.Image, content: bytes) -> bool:
+    """Whether PIL has kept only the high byte of each channel."""
+    if image.format == "PNG":
+        return content[24] == 16  # the bit depth
+    return image.format == "TIFF" and max(image.tag_v2.get(258, (1,))) == 16
+
+
+def _colour_values(image: Image.Image, content: bytes) -> np.ndarray:
+    """uint16 [height, width, 3] of an image with 16-bit colours, or with 16-bit grey and alpha."""
+    values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.dtype != np.uint16 or values.ndim != 3 or values.shape[2] not in (3, 4):
+        raise Unreadable("a kind of 16-bit colours that cannot be read; convert it to 8 bits")
+    if values.shape[2] == 4:
+        opaque = values[..., 3:] / FULL
+        values = np.rint(values[..., :3] * opaque).astype(np.uint16)
+    return _TURNS[image.getexif().get(0x0112, 1)](values[..., ::-1])
+
+
+def _from_values(values: np.ndarray, rule: Rule) -> Decoded:
+    """An image of more than 8 bits: integers [height, width] or [height, width, 3]."""
+    least, greatest = extremes(values)
+    if rule == DECLARED and not 0 <= least <= greatest <= FULL:
+        reach = f"its values reach from {least:.0f} to {greatest:.0f}, beyond 16 bits"
+        raise Unreadable(f"{reach}; set the dataset's intensity to {STRETCH} or to LOW:HIGH")
+    return Decoded(from_array(linear(values, _window(values, rule))), min(greatest / FULL, 1.0))
+
+
+def _window(values: np.ndarray, rule: Rule) -> Window:
+    if isinstance(rule, Window):
+        return rule
+    return Window(0, FULL) if rule == DECLARED else extremes(values)
 
 
 def _pad(pixels: np.ndarray) -> np.ndarray:
@@ -80,3 +267,14 @@ def _crop(pixels: np.ndarray) -> np.ndarray:
 
 
 _FIT = dict(zip(FITS, (lambda pixels: pixels, _pad, _crop), strict=True))
+# What each EXIF orientation asks for.
+_TURNS = {
+    1: lambda values: values,
+    2: np.fliplr,
+    3: lambda values: np.rot90(values, 2),
+    4: np.flipud,
+    5: lambda values: values.swapaxes(0, 1),
+    6: lambda values: np.rot90(values, -1),
+    7: lambda values: np.rot90(values, 2).swapaxes(0, 1),
+    8: np.rot90,
+}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,7 +65,8 @@ class Table:
         """Rows in any order as a table.
 
         Raises:
-            RunError: data; there are no images, one class only, or an image listed twice. `where` is named.
+            RunError: data; there are no images, one class only, two that are spelled alike, or an image listed twice.
+                `where` is named.
         """
         rows = sorted(rows, key=lambda row: row.image.as_posix())
         if not rows:
@@ -74,6 +78,7 @@ class Table:
         labels = [row.label if row.clean_label is None else row.clean_label for row in rows]
         names = {*given, *labels}
         classes = sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
+        _check_spelling(classes, where)
         if len(classes) < 2:
             raise RunError(
                 "data",
@@ -112,3 +117,23 @@ class Table:
             split=taken(self.split),
             stream=None,
         )
+
+
+def _check_spelling(classes: list[str], where: Path) -> None:
+    """Two spellings of one class would be learnt as two classes, and tell nobody."""
+    first: dict[str, str] = {}
+    for name in classes:
+        other = first.setdefault(_spelled_alike(name), name)
+        if other != name:
+            raise RunError(
+                "data",
+                f"{where} has the classes '{other}' and '{name}', which differ only in case, blanks, the encoding of "
+                "accents or the writing of a number",
+                "Give them one name if they are one class, else names that cannot be mistaken for one another.",
+            )
+
+
+def _spelled_alike(name: str) -> str:
+    """What two spellings of one name have in common."""
+    plain = unicodedata.normalize("NFC", name).strip().casefold()
+    return str(Decimal(plain).normalize()) if re.fullmatch(r"\d+(\.\d+)?", plain) else plain

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from noisewise.data.readers.csv import NAMED, read_lines
+from noisewise.data.readers.csv import read_lines
 from noisewise.data.readers.layout import SUFFIXES, find
+from noisewise.data.readers.listing import NAMED
 from noisewise.data.readers.origin import Origin, absent
 from noisewise.data.readers.walk import files_below, folders_in, plain
 from noisewise.data.table import Row, Table

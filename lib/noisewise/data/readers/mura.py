@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from noisewise.data.readers.csv import NAMED, read_lines
+from noisewise.data.readers.csv import read_lines
 from noisewise.data.readers.layout import SUFFIXES, find, split_folders, usual_split
+from noisewise.data.readers.listing import NAMED
 from noisewise.data.readers.origin import Origin, absent
 from noisewise.data.readers.walk import files_below, folders_in, plain
 from noisewise.data.table import Row, Table
