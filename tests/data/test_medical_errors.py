@@ -115,11 +115,6 @@ WRONG = {
     ),
     "dermnet unknown class": ("dermnet", lambda root: draw(root / "train/Warts/1.jpg"), "train/Warts is no class of"),
     "dermnet empty class": ("dermnet", _empty("train/Systemic Disease"), "train/Systemic Disease holds no images"),
-    "dermnet other files": (
-        "dermnet",
-        lambda root: (root / "train/Eczema Photos/list.txt").write_text(""),
-        "Eczema Photos holds files that are no images .*: 1 of .txt, such as list.txt",
-    ),
     "fetal without its table": ("fetal", _remove("FETAL_PLANES_DB_data.csv"), "there is no FETAL.*csv. Found .*xlsx"),
     "fetal without images": ("fetal", _remove("Images"), r"36 of the 36 images .* such as Patient00001.*\(row 2\)"),
     "fetal without an image": (

@@ -91,6 +91,8 @@ def test_paths_stand_wherever_names_do(tmp_path):
         ("[1, 2]", "expected keys and values"),
         ("a: b: c", "no valid YAML"),
         ("name: a/b", "can name a folder"),
+        ("source: {kind: folder, label: diagnosis}", "source.label says nothing to kind folder"),
+        ("source: {kind: medmnist, root: a.npz, patient: id}", "source.patient says nothing to kind medmnist"),
     ],
 )
 def test_dataset_files_that_are_no_good(tmp_path, text, words):

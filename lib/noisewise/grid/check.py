@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from noisewise.errors import UserError, unknown
 from noisewise.grid.names import BACKBONES, READERS
+from noisewise.runs.config import Source
 from noisewise.runs.intensity import parse_intensity
 from noisewise.runs.recipe import Recipe
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from noisewise.grid.files import DatasetFile
 
 MAX_SIZE = 4096
+COLUMNS = ("image", "label", "split", "patient", "clean_label")
 LEGAL = {
     "backbone": BACKBONES,
     "stem": ("auto", "small", "standard"),
@@ -107,6 +109,7 @@ def check_dataset(dataset: DatasetFile, where: str) -> None:
     if len(normalise.mean) != 3 or len(normalise.std) != 3 or min(normalise.std) <= 0:
         raise UserError(f"{where}: normalise takes three means and three standard deviations above 0.")
     _check_groups(dataset.groups, where)
+    _check_columns(dataset.source, where)
 
 
 def _check_groups(groups: list[list[str]], where: str) -> None:
@@ -115,3 +118,13 @@ def _check_groups(groups: list[list[str]], where: str) -> None:
         raise UserError(
             f"{where}: groups name class '{twice[0]}' {times[twice[0]]} times; a class is in one group only."
         )
+
+
+def _check_columns(source: Source, where: str) -> None:
+    """Refuse columns of a table for a source that is none: nobody would read them."""
+    heard = {"csv": COLUMNS, "parquet": COLUMNS, "folder": ("patient",)}.get(source.kind, ())
+    for name in COLUMNS:
+        if name not in heard and getattr(source, name) != getattr(Source(), name):
+            raise UserError(
+                f"{where}: source.{name} says nothing to kind {source.kind}; remove it, or set kind to csv or parquet."
+            )

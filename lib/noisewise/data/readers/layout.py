@@ -6,7 +6,6 @@ copies still agree on. What is there but is not known is an error, never left ou
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -45,8 +44,8 @@ def read_class_folders(
     holds: whether a folder that has the splits is the right one. inputs: a class folder -> where its images are.
 
     Raises:
-        RunError: data; no such dataset, a split or class that is lacking, doubled or unknown, or a folder that holds
-            no images or something else.
+        RunError: data; no such dataset, a split or class that is lacking, doubled or unknown, or a folder without
+            images.
     """
 
     def is_it(folder: Path) -> bool:
@@ -135,24 +134,16 @@ def _doubled(one: Path, other: Path, what: str) -> RunError:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The image files below a folder, one at least.
+    """The files below a folder, one at least; what is no image among them is for the conversion to reject.
 
     Raises:
-        RunError: data; there are none, files of other kinds, or one image in two formats.
+        RunError: data; there are none, or one image in two formats.
     """
     files = files_below(folder)
-    if others := Counter(path.suffix or path.name for path in files if path.suffix.lower() not in SUFFIXES):
-        named = ", ".join(f"{count} of {suffix}" for suffix, count in others.most_common(3))
-        example = next(path for path in files if path.suffix.lower() not in SUFFIXES)
-        raise RunError(
-            "data",
-            f"{folder} holds files that are no images of a kind we read: {named}, such as {example.name}",
-            f"Convert them to one of {', '.join(sorted(SUFFIXES))}, or move them elsewhere.",
-        )
     if not files:
         raise RunError("data", f"{folder} holds no images", "Is the copy whole? Put its images there.")
     by_stem: dict[Path, Path] = {}
     for path in files:
-        if (twin := by_stem.setdefault(path.with_suffix(""), path)) is not path:
+        if path.suffix.lower() in SUFFIXES and (twin := by_stem.setdefault(path.with_suffix(""), path)) is not path:
             raise RunError("data", f"{path} and {twin.name} are one image in two formats", "Keep one of the two.")
     return files
