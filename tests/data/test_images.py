@@ -233,6 +233,11 @@ def png_of(width, height):
     )
 
 
+def height(rows):
+    """TIFF's tag for it."""
+    return struct.pack("<HHII", 257, 4, 1, rows)
+
+
 def nifti(magic=b"n+1\0"):
     return struct.pack("<i", 348) + bytes(340) + magic + bytes(1000)
 
@@ -256,6 +261,7 @@ def nifti(magic=b"n+1\0"):
         ),
         (encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"), "^its pixels are floating-point numbers"),
         (encoded(Image.new("RGB", (64, 64)), "JPEG")[:-200], "^truncated: "),
+        (encoded(Image.new("L", (8, 9)), "TIFF").replace(height(9), height(99)), "^truncated: 9 of 99 rows are there$"),
         (encoded(Image.new("RGB", (64, 64)), "BMP")[:-200], "^truncated: "),
         (encoded(Image.fromarray(photograph(np.random.default_rng(5), 64, 64)), "PNG")[:-60], "^truncated: "),
     ],
