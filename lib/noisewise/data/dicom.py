@@ -240,8 +240,9 @@ def _look_up(file: FileDataset, descriptor: Any, data: Any, values: np.ndarray) 
     if first > 0x7FFF and values.min() < 0:  # the standard leaves it to the values whether this number has a sign
         first -= 0x10000
     if isinstance(data, bytes):
-        packed = bits <= 8 and len(data) <= (count or 0x10000) + 1
-        data = np.frombuffer(data, "u1" if packed else "<u2" if file.original_encoding[1] else ">u2")
+        count = count or 0x10000
+        packed = bits <= 8 and len(data) <= count + 1
+        data = np.frombuffer(data, "u1" if packed else "<u2" if file.original_encoding[1] else ">u2")[:count]
     table = np.atleast_1d(np.asarray(data)).astype(np.int64) & 0xFFFF
     index = (np.rint(values) - first).clip(0, len(table) - 1).astype(np.int64)
     return table[index], max(bits, int(table.max()).bit_length())

@@ -142,6 +142,8 @@ def _decode(content: bytes, rule: Rule, at_least: int | None) -> Decoded:
         check_frames(_count_frames(image))
         if at_least and image.format in ("JPEG", "MPO"):
             image.draft(None, (2 * at_least, 2 * at_least))
+        if image.format == "TIFF" and (last := max(tile.extents[3] for tile in image.tile)) < image.height:
+            raise Unreadable(f"truncated: {last} of {image.height} rows are there")  # PIL would leave the rest black
         image.load()
         if image.mode == "F":
             raise Unreadable("its pixels are floating-point numbers; convert it to 8 or 16 bits")

@@ -79,7 +79,7 @@ def linear(values: np.ndarray, window: Window) -> np.ndarray:
     low, high = map(float, window)
     if high <= low:
         return values.astype(bool).astype("uint8") * 0
-    return ((values - low) * (255 / (high - low))).clip(0, 255).round().astype("uint8")
+    return ((values - low) * 255 / (high - low)).clip(0, 255).round().astype("uint8")
 
 
 def extremes(values: np.ndarray) -> Window:
