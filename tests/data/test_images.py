@@ -14,7 +14,7 @@ from conftest import photograph
 from PIL import Image, TiffImagePlugin
 from torchvision.transforms.v2 import functional
 
-from noisewise.data.images import Unreadable, decode, from_array, open_square, square
+from noisewise.data.images import Unreadable, decode, from_array, open_square
 from noisewise.errors import RunError, UserError
 
 SIZE = 32
@@ -269,20 +269,6 @@ def nifti(magic=b"n+1\0"):
 def test_what_cannot_be_used_says_why(content, reason):
     with pytest.raises(Unreadable, match=reason):
         decode(content)
-
-
-@pytest.mark.parametrize("orientation", [1, 6])
-def test_a_large_jpeg_may_be_decoded_small(orientation):
-    image = Image.fromarray(photograph(np.random.default_rng(3), 500, 800))
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    content = encoded(image, "JPEG", quality=95, exif=exif)
-    whole, reduced = decode(content), decode(content, at_least=60)
-    assert whole.pixels.shape == ((500, 800, 3) if orientation == 1 else (800, 500, 3))
-    assert sorted(reduced.pixels.shape[:2]) == [125, 200]  # a quarter: an eighth has no 2 * 60 pixels a side
-    squares = [square(found.pixels, 60, "resize").astype(int) for found in (whole, reduced)]
-    assert np.abs(squares[0] - squares[1]).mean() < 1
-    assert decode(content, at_least=400).pixels.shape == whole.pixels.shape
 
 
 def test_many_threads_decode_at_once(picture):

@@ -1,43 +1,10 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
-from noisewise.data.intensity import Window, check, declared_window, extremes, linear, parse
-from noisewise.errors import UserError
-
-
-def test_legal_rules():
-    assert parse("declared") == "declared" and parse("stretch") == "stretch"
-    assert (
-        parse("-160:240") == Window(-160, 240) and parse("0:1e3") == Window(0, 1000) and parse("-.5:.5") == (-0.5, 0.5)
-    )
-    assert check("-160:240", "ct.yaml") == "-160:240"
-
-
-@pytest.mark.parametrize(
-    "text", ["", "window", "3", "3:", ":", "1:1", "2:1", "1:2:3", "nan:1", "0:inf", "-9640", "Stretch"]
-)
-def test_other_rules_are_refused_with_the_legal_ones(text):
-    with pytest.raises(UserError, match=r"^ct.yaml: intensity '.*declared, stretch, or LOW:HIGH.*in quotes"):
-        check(text, "ct.yaml")
-
-
-def test_yaml_reads_an_unquoted_window_as_a_time_of_day_which_is_refused():
-    assert check(OmegaConf.create('intensity: "-160:40"').intensity, "") == "-160:40"
-    with pytest.raises(UserError, match="in quotes"):
-        check(str(OmegaConf.create("intensity: -160:40").intensity), "")
-
-
-def test_planning_reads_rules_without_numpy():
-    script = (
-        "import sys, noisewise.data.intensity as i; i.parse('1:2'); print('numpy' in sys.modules, 'PIL' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "False False\n"
+from noisewise.data.intensity import declared_window, extremes, linear
+from noisewise.runs.intensity import Window
 
 
 def test_a_window_is_linear_between_its_ends():

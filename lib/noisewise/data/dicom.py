@@ -25,7 +25,8 @@ from pydicom.pixels.utils import get_expected_length
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from noisewise.data.images import Unreadable, check_frames, check_sides, from_array
-from noisewise.data.intensity import DECLARED, STRETCH, Rule, Window, declared_window, extremes, linear
+from noisewise.data.intensity import declared_window, extremes, linear
+from noisewise.runs.intensity import DECLARED, STRETCH, Rule, Window
 
 DECODERS = ("pillow", "gdcm", "pydicom")  # the first that knows a compression: Pillow notices most of what is damaged
 GREY = ("MONOCHROME1", "MONOCHROME2")

@@ -19,8 +19,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from noisewise.data.intensity import DECLARED, STRETCH, Rule, Window, extremes, linear, parse
+from noisewise.data.intensity import extremes, linear
 from noisewise.errors import RunError
+from noisewise.runs.intensity import DECLARED, STRETCH, Rule, Window, parse_intensity
 
 FITS = ("resize", "pad", "crop")
 MIN_SIDE = 4  # the smallest images that people classify are digits of 8 x 8 pixels
@@ -58,19 +59,18 @@ class Decoded(NamedTuple):
     peak: float | None
 
 
-def decode(content: bytes, intensity: str = DECLARED, at_least: int | None = None) -> Decoded:
+def decode(content: bytes, intensity: str = DECLARED) -> Decoded:
     """The pixels of an image file's content. May be called from many threads.
 
-    intensity: a rule of `noisewise.data.intensity`. at_least: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as
-    long as both sides keep twice this many pixels; None decodes it whole.
+    intensity: a rule of `noisewise.data.intensity`.
 
     Raises:
         Unreadable: it is no image, a damaged one, or none that can be used.
         UserError: an impossible intensity.
     """
-    rule = parse(intensity)
+    rule = parse_intensity(intensity)
     try:
-        return _decode(content, rule, at_least)
+        return _decode(content, rule)
     except (Unreadable, MemoryError):
         raise
     except Exception as error:  # decoders meet damaged bytes with any exception there is
@@ -128,7 +128,7 @@ def check_frames(count: int) -> None:
         raise Unreadable(f"{count} frames: only single images can be used")
 
 
-def _decode(content: bytes, rule: Rule, at_least: int | None) -> Decoded:
+def _decode(content: bytes, rule: Rule) -> Decoded:
     if not content:
         raise Unreadable("the file is empty")
     if content[128:132] == b"DICM":
@@ -140,8 +140,6 @@ def _decode(content: bytes, rule: Rule, at_least: int | None) -> Decoded:
     with image:
         check_sides(*image.size)
         check_frames(_count_frames(image))
-        if at_least and image.format in ("JPEG", "MPO"):
-            image.draft(None, (2 * at_least, 2 * at_least))
         if image.format == "TIFF" and (last := max(tile.extents[3] for tile in image.tile)) < image.height:
             raise Unreadable(f"truncated: {last} of {image.height} rows are there")  # PIL would leave the rest black
         image.load()

@@ -13,73 +13,23 @@
 `stretch` and `LOW:HIGH` treat 8-bit images too, and colours with one scale for their three channels; palettes become
 8-bit colours first, and what is transparent black. In DICOM, what is marked as padding decides nothing and is black;
 MONOCHROME1 is inverted at the end, whatever the rule.
-
-Planning reads the rules where there is no numpy, so this file does not import it.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
 
-from noisewise.errors import UserError
+import numpy as np
 
-if TYPE_CHECKING:
-    import numpy as np
-
-DECLARED, STRETCH = "declared", "stretch"
-
-
-class Window(NamedTuple):
-    """`low` and what is below it becomes 0, `high` and what is above it 255, and between them it is linear."""
-
-    low: float
-    high: float
-
-
-Rule = str | Window
-
-
-def parse(text: str) -> Rule:
-    """`DECLARED`, `STRETCH`, or the window that LOW:HIGH stands for.
-
-    Raises:
-        UserError: none of them.
-    """
-    if text in (DECLARED, STRETCH):
-        return text
-    try:
-        window = Window(*map(float, str(text).split(":")))
-    except (TypeError, ValueError):
-        window = Window(math.nan, math.nan)
-    if not (all(map(math.isfinite, window)) and window.low < window.high):
-        # Unquoted, YAML reads -160:40 as minus 160 minutes and 40 seconds.
-        raise UserError(
-            f"intensity '{text}' is no rule. Legal: {DECLARED}, {STRETCH}, or LOW:HIGH with LOW below HIGH, "
-            """in quotes where it is written, such as intensity: "-160:240"."""
-        )
-    return window
-
-
-def check(text: str, where: str) -> str:
-    """The text, if it is a rule.
-
-    Raises:
-        UserError: it is none; names `where` it stands.
-    """
-    try:
-        parse(text)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None
-    return text
+from noisewise.runs.intensity import Window
 
 
 def linear(values: np.ndarray, window: Window) -> np.ndarray:
     """Values of any shape through a window, uint8; all black if the window has no width."""
     low, high = map(float, window)
     if high <= low:
-        return values.astype(bool).astype("uint8") * 0
-    return ((values - low) * 255 / (high - low)).clip(0, 255).round().astype("uint8")
+        return values.astype(bool).astype(np.uint8) * 0
+    return ((values - low) * 255 / (high - low)).clip(0, 255).round().astype(np.uint8)
 
 
 def extremes(values: np.ndarray) -> Window:
@@ -96,11 +46,11 @@ def declared_window(values: np.ndarray, centre: float, width: float, function: s
         return None
     if function == "SIGMOID":
         steepness = (-4 * (values - centre) / width).clip(-100, 100)  # beyond it the pixel is 0 or 255
-        return (255 / (1 + math.e**steepness)).round().astype("uint8")
+        return (255 / (1 + np.exp(steepness))).round().astype(np.uint8)
     if function == "LINEAR":
         centre, width = centre - 0.5, width - 1
     elif function != "LINEAR_EXACT":
         return None
     if not width:
-        return (values > centre).astype("uint8") * 255
+        return (values > centre).astype(np.uint8) * 255
     return linear(values, Window(centre - width / 2, centre + width / 2))

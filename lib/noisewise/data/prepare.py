@@ -29,7 +29,6 @@ from noisewise.data.beton import BetonWriter, checksums, encoder, locate_samples
 from noisewise.data.checks import compare
 from noisewise.data.convert import Converted, convert_all, stamp_of
 from noisewise.data.images import FITS
-from noisewise.data.intensity import parse
 from noisewise.data.journal import Journal
 from noisewise.data.pack import BETON, MANIFEST, REJECTED, Pack, make_again, pack_folder, write_index
 from noisewise.data.readers import read
@@ -39,6 +38,7 @@ from noisewise.data.table import Table
 from noisewise.errors import RunError, UserError, unknown
 from noisewise.runs.config import Prepare
 from noisewise.runs.files import replacing
+from noisewise.runs.intensity import parse_intensity
 from noisewise.runs.lease import Lease, LeaseHeld
 
 FORMATS = ("auto", "raw", "jpeg")
@@ -79,7 +79,7 @@ def _check(run: Prepare) -> None:
             raise unknown(what, value, legal)
     if not (run.size >= 1 and 1 <= run.quality <= 100):
         raise UserError(f"size={run.size} and quality={run.quality}: the size must be above 0, the quality 1 to 100.")
-    parse(run.intensity)
+    parse_intensity(run.intensity)
 
 
 def _make_alone(folder: Path, run: Prepare, table: Table, report: Report) -> None:

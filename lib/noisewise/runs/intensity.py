@@ -1,31 +1,41 @@
-"""How values of more than 8 bits become 8, as dataset files say it; planning reads it too, so no numpy here."""
+"""A dataset's rule for how more than 8 bits become 8, as text; what the rules do is in `noisewise.data.intensity`."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import NamedTuple
 
 from noisewise.errors import UserError
 
-RULES = ("declared", "stretch")
+DECLARED, STRETCH = "declared", "stretch"
 
 
-def parse_intensity(text: str, where: str = "the dataset") -> Literal["declared", "stretch"] | tuple[float, float]:
-    """The rule that a dataset's `intensity` names, or the window (LOW, HIGH) of "LOW:HIGH".
+class Window(NamedTuple):
+    """`low` and what is below it becomes 0, `high` and what is above it 255, and between them it is linear."""
+
+    low: float
+    high: float
+
+
+Rule = str | Window
+
+
+def parse_intensity(text: str, where: str = "the dataset") -> Rule:
+    """`DECLARED`, `STRETCH`, or the window that "LOW:HIGH" stands for.
 
     Raises:
-        UserError: it is neither; `where` says whose it is.
+        UserError: none of them; `where` says whose it is.
     """
-    if text in RULES:
+    if text in (DECLARED, STRETCH):
         return text
-    low, colon, high = text.partition(":")
     try:
-        window = float(low), float(high)
-    except ValueError:
-        window = math.nan, math.nan
-    if not (colon and math.isfinite(window[0]) and math.isfinite(window[1]) and window[0] < window[1]):
+        window = Window(*map(float, str(text).split(":")))
+    except (TypeError, ValueError):
+        window = Window(math.nan, math.nan)
+    if not (all(map(math.isfinite, window)) and window.low < window.high):
+        # Unquoted, YAML reads -160:40 as minus 160 minutes and 40 seconds.
         raise UserError(
-            f"{where}: intensity is '{text}'; it must be declared, stretch, or \"LOW:HIGH\" in quotes: "
-            f'two numbers, the lower one first, such as "0:4095".'
+            f"{where}: intensity '{text}' is no rule. Legal: {DECLARED}, {STRETCH}, or LOW:HIGH with LOW below HIGH, "
+            """in quotes where it is written, such as intensity: "-160:240"."""
         )
     return window
