@@ -81,8 +81,8 @@ def test_paths_stand_wherever_names_do(tmp_path):
         ("fit: squash", "Legal: crop, pad, resize"),
         ("format: png", "Legal: auto, jpeg, raw"),
         ("size: big", "'size'"),
-        ("intensity: strech", "intensity is 'strech'; it must be declared, stretch"),
-        ("intensity: '240:-160'", "intensity is '240:-160'"),
+        ("intensity: strech", "intensity 'strech' is no rule. Legal: declared, stretch"),
+        ("intensity: '240:-160'", "intensity '240:-160' is no rule"),
         ("intensity: 10:20", "in quotes"),  # YAML takes it for minutes and seconds
         ("max_rejected: 1", "max_rejected is 1"),
         ("max_rejected: -0.1", "max_rejected is -0.1"),

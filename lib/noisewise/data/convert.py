@@ -8,12 +8,14 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from noisewise.data.images import Unreadable, decode, from_array, square
 from noisewise.runs.config import Prepare
@@ -65,10 +67,9 @@ def convert_all(
     images: each image's path, with its pixels where it has no file of its own. One that is unusable has no bytes.
     encode: pixels, uint8 [size, size, 3], into the bytes to store.
     """
-    cores = len(os.sched_getaffinity(0))
-    threads, todo = cv2.getNumThreads(), iter(images)
-    cv2.setNumThreads(1)  # the images are spread over the cores already
-    with ThreadPoolExecutor(cores) as pool:  # decoding, resizing, encoding and hashing release the interpreter's lock
+    cores, todo = len(os.sched_getaffinity(0)), iter(images)
+    # Decoding, resizing, encoding and hashing release the interpreter's lock.
+    with _one_thread_each(), ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
             ahead: deque[Future] = deque(
                 pool.submit(_convert, *item, run, encode) for item in islice(todo, AHEAD * cores)
@@ -79,7 +80,18 @@ def convert_all(
                 yield found
         finally:
             pool.shutdown(cancel_futures=True)
-            cv2.setNumThreads(threads)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Keep OpenCV and torch from spreading an image over the cores: there is one image a core already."""
+    of_cv2, of_torch = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(of_cv2)
+        torch.set_num_threads(of_torch)
 
 
 def _convert(path: Path, array: np.ndarray | None, run: Prepare, encode: Encode) -> tuple[Converted, np.ndarray]:
