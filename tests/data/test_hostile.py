@@ -17,6 +17,7 @@ from PIL import Image
 from noisewise.data.pack import Pack
 from noisewise.data.prepare import prepare
 from noisewise.data.summary import describe
+from noisewise.errors import RunError
 from noisewise.runs.config import Source
 
 RNG = np.random.default_rng(5)
@@ -146,9 +147,24 @@ def test_unreadable_by_permission(tmp_path, monkeypatch):
     }
 
 
-def test_class_folders_that_differ_in_case_only_are_refused(hostile, tmp_path):
-    from noisewise.errors import RunError
+def test_images_of_a_table_that_are_missing(tmp_path):
+    """What no file can be named, a folder, and a file that is gone."""
+    names = [f"{number}.png" for number in range(30)]
+    for name in names:
+        picture().save(tmp_path / name)
+    lines = [f"{name},{'ab'[number % 2]}" for number, name in enumerate([*names, "gone.png", "folder", "n" * 300])]
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "table.csv").write_text("\n".join(["image,label", *lines]))
+    source = Source(kind="csv", root="table.csv")
+    found = prepare(config(source=source, size=24, max_rejected=0.5), tmp_path)
+    assert {path: row["reason"] for path, row in paths_in(found.folder / "rejected.csv").items()} == {
+        "folder": "Is a directory",
+        "gone.png": "No such file or directory",
+        "n" * 300: "File name too long",
+    }
 
+
+def test_class_folders_that_differ_in_case_only_are_refused(hostile, tmp_path):
     shutil.copytree(hostile / "b", tmp_path / "tree" / "b", symlinks=True)
     shutil.copytree(hostile / "Ä class", tmp_path / "tree" / "B")
     with pytest.raises(RunError, match="'B' and 'b'"):

@@ -116,8 +116,8 @@ def test_empty_cell_is_named_with_its_row(data, kind, column, empty):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"image": ["1.png", "9.png", "img", "x\0"]}, r"lists 3 images that are not there: .*9.png \(row \d\)"),
-        ({"image": ["~/1.png", "2.png", "3.png", "n" * 5000]}, "lists 2 images that are not there"),
+        ({"image": ["8.png", "9.png", "img", "x\0"]}, r"lists 4 images, and none of them is there: .*8.png \(row \d\)"),
+        ({"image": ["~/1.png", "7.png", "8.png", "n" * 5000]}, "none of them is there"),
         ({"image": ["1.png", "2.png", "3.png", "1.png"]}, "1.png 2 times"),
         ({"label": ["a"] * 4}, "all 4 images .* one class, 'a'"),
         ({"label": ["a", "b", "A", "b"]}, "classes 'A' and 'a'"),

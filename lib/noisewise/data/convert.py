@@ -53,7 +53,7 @@ def stamp_of(path: Path) -> tuple[int, int]:
             found = os.stat(file)
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except OSError:
+        except (OSError, ValueError):
             break
         return found.st_size, found.st_mtime_ns
     return 0, 0
@@ -100,8 +100,8 @@ def _convert(path: Path, array: np.ndarray | None, run: Prepare, encode: Encode)
         pixels, peak, sha256 = _read_file(path, run.intensity) if array is None else _read_array(array)
     except Unreadable as error:
         return Converted(stamp, reason=str(error)), NOTHING
-    except OSError as error:
-        return Converted(stamp, reason=error.strerror or str(error)), NOTHING
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        return Converted(stamp, reason=getattr(error, "strerror", None) or str(error)), NOTHING
     pixels = square(pixels, run.size, run.fit)
     data = encode(pixels)
     mean, std = (values.ravel() for values in cv2.meanStdDev(pixels))

@@ -122,7 +122,8 @@ def _check_patients(table: Table, official: np.ndarray) -> None:
             "data",
             f"the official split has {len(leaking)} patients on two sides, such as '{leaking[0]}' in "
             f"{' and '.join(sorted(sides[leaking[0]]))}",
-            "Leave out the dataset's source.split, so that a split by patient is cut.",
+            "Give all images of a patient one split; or leave the official split out (the dataset's source.split, or "
+            "the folders train, val and test), so that one by patient is cut.",
         )
 
 

@@ -15,7 +15,6 @@ from noisewise.data.table import SPLIT_NAMES, Row, Table
 from noisewise.errors import RunError
 from noisewise.runs.config import Source
 
-NAMED = 3  # how many of the missing files an error names
 Line = tuple[int, Mapping[str, str]]
 
 
@@ -48,7 +47,7 @@ def table_of(source: Source, lines: Sequence[Line], path: Path) -> Table:
     lines: its rows as (number, for messages; values by column, as text, empty where there is none).
 
     Raises:
-        RunError: data; an empty or unknown value, several labels in one cell, or images that are not there.
+        RunError: data; an empty or unknown value, several labels in one cell, or no image that is there.
     """
     columns = columns_of(source)
     rows = [_row(columns, number, values, path) for number, values in lines]
@@ -56,12 +55,10 @@ def table_of(source: Source, lines: Sequence[Line], path: Path) -> Table:
     _check_single([row.label for row in rows], numbers, path)
     if "clean_label" in columns:
         _check_single([row.clean_label for row in rows], numbers, path)
-    absent = [(row, number) for row, number in zip(rows, numbers, strict=True) if not os.path.isfile(row.image)]
-    if absent:
-        named = "; ".join(f"{row.image} (row {number})" for row, number in absent[:NAMED])
+    if not any(os.path.isfile(row.image) for row in rows):  # some that are missing, the conversion leaves out
         raise RunError(
             "data",
-            f"{path} lists {len(absent)} images that are not there: {named}",
+            f"{path} lists {len(rows)} images, and none of them is there: {rows[0].image} (row {numbers[0]})",
             "Paths in the image column are relative to the table's folder: mend them, or put the images there.",
         )
     return Table.of(rows, path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from noisewise.errors import RunError
 
 ENTRIES = 5  # how many entries of a folder an error names
+NAMED = 3  # and how many missing files
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 
 from noisewise.errors import RunError
@@ -43,14 +42,6 @@ def folders_in(parent: Path) -> list[Path]:
         RunError: data; the folder may not be read.
     """
     return [Path(entry) for entry in _entries(parent) if _is_folder(entry)]
-
-
-def folders_down(root: Path, depth: int) -> Iterator[Path]:
-    """`root`, then the folders in it, then those in them, to a depth: for what may be nested in copies of a dataset."""
-    level = [root]
-    for _ in range(depth + 1):
-        yield from level
-        level = [folder for parent in level for folder in folders_in(parent)]
 
 
 def plain(name: str) -> str:
