@@ -95,7 +95,7 @@ def make_pack(folder: Path, count: int, size: int) -> Pack:
     memory = np.memmap(folder / BETON, np.uint8, "r").view(np.ndarray)
     arrays = {"offsets": offsets, "sizes": sizes, "checksums": checksums(memory, offsets, sizes)}
     moments = {"mean": Normalise().mean, "std": Normalise().std}
-    write_index(folder, Prepare("synthetic", size=size), samples, arrays, classes=CLASSES, **moments)
+    write_index(folder, Prepare("synthetic", size=size, format="raw"), samples, arrays, classes=CLASSES, **moments)
     return Pack.open(folder)
 
 

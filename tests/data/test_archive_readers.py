@@ -65,7 +65,7 @@ def test_medmnist_streams_its_images_in_the_order_of_the_table(tmp_path, monkeyp
     values = arrays(shape)
     found = medmnist(tmp_path, save, **values)
     assert found.images == sorted(found.images, key=Path.as_posix)
-    assert found.relative_paths()[:2] == ["test/0000000", "test/0000001"]
+    assert found.names[:2] == ["test/0000000", "test/0000001"]
     assert found.images[-1] == tmp_path / "some.npz/val/0000004"
     assert found.split == [split for split in ORDER for _ in range(COUNTS[split])]
     assert found.classes == ["0", "1", "2"] and found.patients is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from io import BytesIO
 
 import numpy as np
@@ -94,6 +95,37 @@ def test_padding_decides_nothing_and_is_black(space, rule):
     assert row(made(values * 0 - 2000, PixelPaddingValue=-2000), rule) == [0] * 5
 
 
+def rewritten(content, name, sign, value):
+    """The file with an element of one number, 16 bits, in a sign that pydicom would not write."""
+    group, element = divmod(int(pydicom.datadict.tag_for_keyword(name)), 0x10000)
+    place = content.index(struct.pack("<HH", group, element))
+    number = struct.pack("<HH" if sign == "US" else "<Hh", 2, value)
+    return content[: place + 4] + sign.encode() + number + content[place + 10 :]
+
+
+@pytest.mark.parametrize("rule", ["declared", "stretch"])
+@pytest.mark.parametrize(
+    "kind, sign, first, last",
+    [(np.int16, "US", 63536, 63546), (np.int16, "SS", -2000, -1990), (np.uint16, "SS", -2000, -1990)],
+)
+def test_padding_is_known_in_either_sign(kind, sign, first, last, rule):
+    shift = 0 if kind == np.int16 else 2**16
+    values = np.array([[-2000 + shift, -1990 + shift, 0, 50, 100]] * 5).astype(kind)
+    ends = {"PixelPaddingValue": int(values[0, 0]), "PixelPaddingRangeLimit": int(values[0, 1])}
+    content = made(values, **ends)
+    for name, value in zip(ends, (first, last), strict=True):
+        content = rewritten(content, name, sign, value)
+    assert row(content, rule) == [0, 0, 0, 128, 255]
+    alone = made(values[:, [0, 2, 3, 4]], PixelPaddingValue=ends["PixelPaddingValue"])
+    assert row(rewritten(alone, "PixelPaddingValue", sign, first), rule) == [0, 0, 128, 255]
+
+
+def test_padding_that_pixels_cannot_hold_is_none_of_them():
+    values = np.array([[0, 48, 200, 255]] * 4, np.uint8)  # 48 is what 8 bits keep of -2000
+    content = rewritten(made(values, PixelPaddingValue=255), "PixelPaddingValue", "SS", -2000)
+    assert row(content) == [0, 48, 200, 255]
+
+
 @pytest.mark.parametrize("kind, bits", [(np.uint16, 12), (np.int16, 12)])
 def test_overlays_in_unused_bits_are_ignored(kind, bits):
     values = np.array([[-5, 0, 100, 2000]] * 4) + (5 if kind == np.uint16 else 0)
@@ -143,6 +175,65 @@ def test_an_enhanced_image_of_one_frame_has_its_window_in_functional_groups():
 
 def test_a_file_without_its_preamble_is_known_by_what_it_holds():
     assert row(made(HOUNSFIELD, preamble=False)) == row(made(HOUNSFIELD))
+
+
+def without(content, name):
+    file = pydicom.dcmread(BytesIO(content))
+    delattr(file, name)
+    buffer = BytesIO()
+    pydicom.dcmwrite(buffer, file)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("space", ["monochrome2", " MONOCHROME2 ", "MONOCHROME2"])
+def test_grey_is_known_however_it_is_written_and_has_one_sample(space):
+    content = without(made(HOUNSFIELD, PhotometricInterpretation=space), "SamplesPerPixel")
+    assert row(content) == row(made(HOUNSFIELD))
+    negative = made(HOUNSFIELD, PhotometricInterpretation=space.replace("2", "1"))
+    assert row(negative) == [255 - value for value in row(content)]
+
+
+def test_colour_spaces_are_known_however_they_are_written():
+    colours = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    assert (decode(made(colours, PhotometricInterpretation="rgb ")).pixels == colours).all()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation"],
+)
+def test_an_element_that_is_missing_is_named(name):
+    for values in (HOUNSFIELD, HOUNSFIELD.astype(np.uint8)[..., None].repeat(3, axis=2)):
+        with pytest.raises(Unreadable, match=f"^a DICOM file without {name}$"):
+            decode(without(made(values), name))
+
+
+@pytest.mark.parametrize("name", ["SamplesPerPixel", "PlanarConfiguration"])
+def test_an_element_that_colours_need_is_named(name):
+    with pytest.raises(Unreadable, match=f"^a DICOM file without {name}$"):
+        decode(without(made(np.zeros((4, 5, 3), np.uint8)), name))
+
+
+@pytest.mark.parametrize(
+    "declared, entries, white",
+    [
+        (16, [0, 1024, 2048, 4095], 4095),  # the size of an entry instead of its bits
+        (16, [0, 1024, 2048, 3000], 4095),
+        (16, [0, 16, 100, 200], 255),
+        (16, [0, 1, 2, 3], 255),  # the fewest bits of the standard
+        (16, [0, 1024, 40000, 50000], 65535),
+        (12, [0, 256, 512, 1000], 4095),  # dark by intent
+        (8, [0, 1024, 2048, 4095], 4095),
+    ],
+)
+def test_white_of_a_voi_lut_is_what_its_bits_hold(declared, entries, white):
+    item = Dataset()
+    item.LUTDescriptor = [len(entries), 100, declared]
+    item.add_new("LUTData", "US", entries)
+    values = np.array([[100, 101, 102, 103, 0, 900]] * 4, np.uint16)
+    shown = [round(entry / white * 255) for entry in entries]
+    assert row(made(values, VOILUTSequence=[item])) == [*shown, shown[0], shown[-1]]
+    assert row(made(values[:, :3].repeat(2, axis=1), VOILUTSequence=[item]))[::2] == shown[:3]
 
 
 @pytest.mark.parametrize(

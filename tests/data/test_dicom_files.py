@@ -35,8 +35,8 @@ NO_IMAGE = {
 }
 REFUSED = {
     **{name: f"a DICOM file without an image ({kind})" for kind, names in NO_IMAGE.items() for name in names},
-    **dict.fromkeys(["empty_charset_LEI.dcm", "meta_missing_tsyntax.dcm"], "a DICOM file without an image"),
-    "nested_priv_SQ.dcm": "a DICOM file without an image",
+    "empty_charset_LEI.dcm": "a DICOM file without an image",
+    **dict.fromkeys(["meta_missing_tsyntax.dcm", "nested_priv_SQ.dcm"], "a DICOM file without Rows"),
     **dict.fromkeys(["crayons.icc", "README", "rtplan.dump", "rtstruct.dump", "no_meta.dcm"], "not an image"),
     "zipMR.gz": "not an image: it begins like a gzip archive",
     "badVR.dcm": "damaged: ",

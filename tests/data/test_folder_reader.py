@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import io
 import os
 import re
 from pathlib import Path
@@ -42,7 +44,7 @@ def dicom(path: Path, patient: str | None) -> None:
 
 def found_in(table: Table) -> dict[str, str]:
     labels = [table.classes[label] for label in table.labels]
-    return dict(zip(table.relative_paths(), labels, strict=True))
+    return dict(zip(table.names, labels, strict=True))
 
 
 def test_every_file_of_a_class_folder_is_listed_whatever_its_suffix(tmp_path):
@@ -68,7 +70,7 @@ def test_official_splits_in_any_spelling(tmp_path, train, val, test):
     expected = {train: "train", val: "val", test: "test"}
     files(tmp_path, *(f"{part}/{name}/1.png" for part in expected for name in "ab"))
     found = read(Source(), tmp_path)
-    assert dict(zip(found.relative_paths(), found.split, strict=True)) == {
+    assert dict(zip(found.names, found.split, strict=True)) == {
         f"{part}/{name}/1.png": split for part, split in expected.items() for name in "ab"
     }
 
@@ -83,7 +85,7 @@ def test_hostile_names_pass(tmp_path):
     odd = os.fsencode(tmp_path / "b") + b"/caf\xe9.png"
     (tmp_path / "b/1.png").rename(os.fsdecode(odd))
     found = read(Source(), tmp_path)
-    assert set(found_in(found)) == {f"one, two/{name}" for name in names} | {os.fsdecode(b"b/caf\xe9.png")}
+    assert set(found_in(found)) == {f"one, two/{name}" for name in names} | {"b/caf\\udce9.png"}
     assert all(path.is_file() for path in found.images)
 
 
@@ -186,7 +188,7 @@ def test_missing_folder_and_a_file_instead(tmp_path):
 def test_patients_from_paths(tmp_path, expression, patients):
     root = files(tmp_path / "patient99", "a/patient007_1.png", "b/patient12/1.png", "b/x_1.png")
     found = read(Source(patient=expression), root)
-    assert found.relative_paths() == ["a/patient007_1.png", "b/patient12/1.png", "b/x_1.png"]
+    assert found.names == ["a/patient007_1.png", "b/patient12/1.png", "b/x_1.png"]
     assert found.patients == patients
 
 
@@ -215,3 +217,44 @@ def test_patients_from_dicom_headers(tmp_path):
     found = read(Source(patient="dicom"), tmp_path)
     assert len(found.images) == 8
     assert found.patients == ["P 1", "P 1", "日本", *[None] * 5]
+
+
+def test_patients_of_dicom_files_without_their_preamble(tmp_path):
+    dicom(tmp_path / "a/1.dcm", "P1"), dicom(tmp_path / "b/2.dcm", "P1"), dicom(tmp_path / "b/3.dcm", "P1")
+    for name, implicit, little in [("b/2.dcm", True, True), ("b/3.dcm", False, False)]:
+        header = pydicom.dcmread(tmp_path / name)
+        header.remove_private_tags()
+        del header.file_meta
+        header.preamble = None
+        pydicom.dcmwrite(tmp_path / name, header, implicit_vr=implicit, little_endian=little, force_encoding=True)
+        assert b"DICM" not in (tmp_path / name).read_bytes()
+    assert read(Source(patient="dicom"), tmp_path).patients == ["P1"] * 3
+
+
+def refuse_to_open(monkeypatch, refused: Path, code: int) -> None:
+    """Whatever opens the file is told so by the system."""
+    whole = io.open
+
+    def opened(path, *args, **kwargs):
+        if os.fspath(path) == str(refused):
+            raise OSError(code, os.strerror(code), str(refused))
+        return whole(path, *args, **kwargs)
+
+    monkeypatch.setattr(io, "open", opened)
+    monkeypatch.setattr("builtins.open", opened)
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.ENOENT, errno.EISDIR, errno.ELOOP])
+def test_patient_of_a_file_that_cannot_be_opened_is_unknown(tmp_path, monkeypatch, code):
+    dicom(tmp_path / "a/1.dcm", "P1"), dicom(tmp_path / "b/2.dcm", "P1")
+    refuse_to_open(monkeypatch, tmp_path / "b/2.dcm", code)
+    assert read(Source(patient="dicom"), tmp_path).patients == ["P1", None]
+
+
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO, errno.EMFILE, errno.ETIMEDOUT])
+def test_patients_do_not_depend_on_the_moods_of_the_disk(tmp_path, monkeypatch, code):
+    dicom(tmp_path / "a/1.dcm", "P1"), dicom(tmp_path / "b/2.dcm", "P1")
+    refuse_to_open(monkeypatch, tmp_path / "b/2.dcm", code)
+    with pytest.raises(OSError) as error:
+        read(Source(patient="dicom"), tmp_path)
+    assert error.value.errno == code

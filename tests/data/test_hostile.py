@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
+import json
 import os
 import shutil
 import zlib
@@ -107,6 +109,7 @@ def paths_in(path: Path) -> dict[str, dict[str, str]]:
 def test_what_can_be_used_is_in_the_pack(pack):
     held = paths_in(pack.folder / "samples.csv")
     expected = {f"b/{name}".encode(errors="backslashreplace").decode() for name in GOOD}
+    assert json.loads((pack.folder / "manifest.json").read_bytes())["count"] == len(pack)
     assert expected <= held.keys() and len(pack) == len(held) == 16 + len(GOOD)
     assert pack.classes == ["b", "Ä class"]
 
@@ -145,6 +148,54 @@ def test_unreadable_by_permission(tmp_path, monkeypatch):
     assert {path: row["reason"] for path, row in paths_in(found.folder / "rejected.csv").items()} == {
         "b/7.png": "Permission denied"
     }
+
+
+def test_names_that_are_not_utf_8_stand_for_classes_and_copies(tmp_path):
+    for number in range(40):
+        folder = tmp_path / "set" / os.fsdecode([b"caf\xe9", b"tea"][number % 2])
+        folder.mkdir(parents=True, exist_ok=True)
+        picture().save(folder / f"{number}.png")
+    odd = tmp_path / "set" / "tea" / os.fsdecode(b"\xff.png")
+    shutil.copyfile(next((tmp_path / "set" / os.fsdecode(b"caf\xe9")).iterdir()), odd)
+    pack = prepare(config(source=Source(root="set"), size=24), tmp_path)
+    assert pack.classes == ["caf\\udce9", "tea"]
+    assert any("tea/\\udcff.png" in note for note in pack.manifest["notes"])
+    assert "caf\\udce9" in "\n".join(describe(pack))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE])
+def test_an_error_of_the_disk_loses_no_image(tmp_path, monkeypatch, number):
+    for count in range(30):
+        folder = tmp_path / "set" / "ab"[count % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        picture().save(folder / f"{count}.png")
+    read, broken = Path.read_bytes, True
+
+    def fail(path: Path) -> bytes:
+        if path.name == "7.png" and broken:
+            raise OSError(number, os.strerror(number), str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    run = config(source=Source(root="set"), size=24, max_rejected=0.5)
+    with pytest.raises(OSError, match="7.png"):
+        prepare(run, tmp_path)
+    broken = False
+    assert len(prepare(run, tmp_path)) == 30
+
+
+def test_sizes_that_would_take_all_memory(tmp_path):
+    """A line of 200,000 pixels, which padding would make a square of; a file of 3 GB without a byte in it."""
+    for number in range(30):
+        folder = tmp_path / "set" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        picture().save(folder / f"{number}.png")
+    Image.new("L", (200_000, 4), 200).save(tmp_path / "set" / "a" / "line.png")
+    with open(tmp_path / "set" / "a" / "huge.tif", "wb") as file:
+        file.truncate(3_000_000_000)
+    pack = prepare(config(source=Source(root="set"), size=24, fit="pad", max_rejected=0.5), tmp_path)
+    reasons = {path: row["reason"] for path, row in paths_in(pack.folder / "rejected.csv").items()}
+    assert len(pack) == 31 and list(reasons) == ["a/huge.tif"] and reasons["a/huge.tif"].startswith("3.0 GB")
 
 
 def test_images_of_a_table_that_are_missing(tmp_path):

@@ -127,11 +127,15 @@ def test_bad_images_are_listed_and_left_out_up_to_a_share(data, raw_pack):
     folder = pack_folder(data, config())
     assert not folder.exists() and rejected(folder.with_name(f"{folder.name}.part")).keys() == bad
 
-    pack = prepare(config(max_rejected=0.03), data)
+    told = []
+    pack = prepare(config(max_rejected=0.03), data, lambda *place: told.append(place))
+    assert told == [(118, 120), (119, 120), (120, 120)], "the others are not converted again"
     assert rejected(pack.folder).keys() == bad and pack.manifest["rejected"] == 3 and len(pack) == 117
     usable = [path for path in files if path.relative_to(data / "pictures").as_posix() not in bad]
     assert (ffcv_pixels(pack) == np.stack([open_square(path, 48, "resize") for path in usable])).all()
     assert [pack.classes[label] for label in pack.labels] == [path.parent.name for path in usable]
+    of_whole = dict(zip(files, raw_pack.split, strict=True)) if len(files) == len(raw_pack) else {}
+    assert pack.split.tolist() == [of_whole[path] for path in usable], "a bad file moves no other"
     assert rejected(raw_pack.folder) == {}
 
 
@@ -203,6 +207,13 @@ def test_disk_that_fills_up_raises_and_the_next_attempt_succeeds(data, raw_pack,
     assert pack.beton.read_bytes() == raw_pack.beton.read_bytes() and left_behind(data) == [pack.folder.name]
 
 
+def test_hash_is_of_what_decides_the_pack(data, raw_pack):
+    same = prepare(config(quality=90, max_rejected=0.5), data).manifest
+    other = prepare(config(fit="pad"), data).manifest
+    assert same["hash"] == raw_pack.manifest["hash"] != other["hash"]
+    assert {"pillow", "torch", "ffcv"} <= same["decoders"].keys()
+
+
 def test_two_people_get_the_same_manifest_hash(data, raw_pack, tmp_path):
     """Another place, another order of files on the disk, other times: the same images make the same manifest."""
     elsewhere = tmp_path / "other" / "deep"
@@ -229,7 +240,8 @@ def test_copies_across_an_official_split_are_told_of(tmp_path, dataset):
     for original, copy in ((train[0], test[0]), (train[0], train[1]), (train[2], test[1]), (train[3], train[4])):
         shutil.copyfile(original, copy)
     pack = prepare(config(source=Source(root="set"), split=Split(val=0.3)), tmp_path)
-    (note,) = pack.manifest["notes"]
+    whose, note = pack.manifest["notes"]
+    assert whose == "it is not known whose images these are: images of one patient may be in two splits"
     assert note.startswith("5 files have a copy in another split, such as ")
     assert all(path.relative_to(tmp_path / "set").as_posix() in note for path in (train[0], test[0]))
 
@@ -241,7 +253,7 @@ def test_a_cut_of_ours_does_not_part_copies_and_two_labels_are_told_of(data):
     shutil.copyfile(files[0], files[-1])  # another class
     pack = prepare(config(), data)
     assert len(set(pack.split[[*range(12), 119]])) == 1
-    (note,) = pack.manifest["notes"]
+    _, note = pack.manifest["notes"]
     assert note.startswith("13 files have a copy under another label") and "ant/" in note and "cat/" in note
 
 

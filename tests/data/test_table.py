@@ -58,7 +58,7 @@ def test_classes_that_only_look_alike_are_two():
 
 def test_files_whose_names_differ_in_case_are_two_images():
     found = Table.of([Row(Path("/set/A.png"), "a"), Row(Path("/set/a.png"), "b")], Path("/set"))
-    assert found.relative_paths() == ["A.png", "a.png"]
+    assert found.names == ["A.png", "a.png"]
 
 
 @pytest.mark.parametrize(

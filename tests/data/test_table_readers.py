@@ -61,7 +61,7 @@ def test_columns_by_their_names(data, kind):
         "unused": [None, "x", None],
     }
     found = from_either(kind, data, values, image="file", label="Plane", split="Train", patient="who")
-    assert found.relative_paths() == ["3.png", "img/1.png", "img/2.png"]
+    assert found.names == ["3.png", "img/1.png", "img/2.png"]
     assert found.classes == ["a", "b"] and found.labels.tolist() == [0, 1, 1] and found.labels.dtype == np.int64
     assert found.patients == ["p2", "p1", "p1"] and found.split == ["test", "val", "train"]
     assert found.given.tolist() == found.labels.tolist()
@@ -163,7 +163,7 @@ def test_hostile_file_names(data, kind):
     for name in images:
         (data / name).write_bytes(b"")
     found = from_either(kind, data, {"image": images, "label": list("abababa")})
-    assert found.relative_paths() == sorted(images) and all(path.is_file() for path in found.images)
+    assert found.names == sorted(images) and all(path.is_file() for path in found.images)
 
 
 @either
@@ -185,7 +185,7 @@ def test_csv_dialects_are_read_as_pandas_reads_them(data, separator):
     text = "\ufeff" + "\r\n".join(separator.join(row) for row in rows) + "\r\n\r\n"
     found = from_csv(data, text, image="file", label="Plane", split="Train")
     expected = pandas.read_csv(data / "t.csv", sep=separator, skipinitialspace=True, encoding="utf-8-sig")
-    expected = expected.rename(columns=str.strip).set_index("file").loc[found.relative_paths()]
+    expected = expected.rename(columns=str.strip).set_index("file").loc[found.names]
     assert names(found, found.labels) == expected["Plane"].tolist()
     assert found.split == expected["Train"].tolist()
 

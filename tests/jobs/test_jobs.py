@@ -40,7 +40,8 @@ def folders(where, stage: str) -> list[Path]:
 def test_prepare_says_what_it_packed(where):
     code, output = job("prepare", *where)
     assert code == 0, output
-    assert "images                   72" in output and "pack" in output
+    assert "72 images in 3 classes" in output and "made in" in output
+    assert len(list(folders(where, "prepare"))) == 1 and "sheets" in output
 
 
 def test_finetune_runs_what_it_stands_on_first(where):

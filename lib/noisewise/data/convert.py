@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +18,20 @@ import cv2
 import numpy as np
 import torch
 
-from noisewise.data.images import Unreadable, decode, from_array, square
+from noisewise.data.images import Unreadable, check_bytes, decode, from_array, square
 from noisewise.runs.config import Prepare
 
+Image = tuple[Path, np.ndarray | None]  # its name, and its pixels where it is no file
 Encode = Callable[[np.ndarray], np.ndarray]
 
 NOTHING = np.empty(0, dtype=np.uint8)
-AHEAD = 4  # images a core that may be converted before they are written
+CHUNK = 8  # images a task: handing out small images one by one would take longer than converting them
+AHEAD = 2  # tasks a core that may be done before their images are written
+# What is wrong with a file itself; other errors are the disk's or the network's, and may be gone the next time.
+OF_THE_FILE = {
+    *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG),
+    *(errno.EISDIR, errno.ENOTDIR, errno.ENXIO),
+}
 
 
 @dataclass(frozen=True)
@@ -48,38 +56,44 @@ class Converted:
 
 def stamp_of(path: Path) -> tuple[int, int]:
     """Size and time of change of an image's file, or of the archive that it is in; zeros where there is none."""
-    for file in (path, *path.parents):
-        try:
-            found = os.stat(file)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except (OSError, ValueError):
-            break
-        return found.st_size, found.st_mtime_ns
-    return 0, 0
+    try:
+        found = os.stat(path)
+    except NotADirectoryError:  # below an archive
+        return stamp_of(path.parent)
+    except (OSError, ValueError):
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
 
 
-def convert_all(
-    images: Iterable[tuple[Path, np.ndarray | None]], run: Prepare, encode: Encode
-) -> Iterator[tuple[Converted, np.ndarray]]:
+def convert_all(images: Iterable[Image], run: Prepare, encode: Encode) -> Iterator[tuple[Converted, np.ndarray]]:
     """Each image converted, in order and a bounded number ahead: what it became, and the bytes to store, uint8 [n].
 
     images: each image's path, with its pixels where it has no file of its own. One that is unusable has no bytes.
     encode: pixels, uint8 [size, size, 3], into the bytes to store.
+
+    Raises:
+        OSError: an image cannot be read for a reason that is not its own.
     """
-    cores, todo = len(os.sched_getaffinity(0)), iter(images)
+    cores = len(os.sched_getaffinity(0))
     # Decoding, resizing, encoding and hashing release the interpreter's lock.
     with _one_thread_each(), ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
+            tasks = _batched(images, CHUNK)
             ahead: deque[Future] = deque(
-                pool.submit(_convert, *item, run, encode) for item in islice(todo, AHEAD * cores)
+                pool.submit(_convert, task, run, encode) for task in islice(tasks, AHEAD * cores)
             )
             while ahead:
                 found = ahead.popleft().result()
-                ahead.extend(pool.submit(_convert, *item, run, encode) for item in islice(todo, 1))
-                yield found
+                ahead.extend(pool.submit(_convert, task, run, encode) for task in islice(tasks, 1))
+                yield from found
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _batched(items: Iterable[Image], size: int) -> Iterator[tuple[Image, ...]]:
+    """`size` items at a time, the last time perhaps fewer (itertools has this from Python 3.12 on)."""
+    source = iter(items)
+    return iter(lambda: tuple(islice(source, size)), ())
 
 
 @contextmanager
@@ -94,14 +108,23 @@ def _one_thread_each() -> Iterator[None]:
         torch.set_num_threads(of_torch)
 
 
-def _convert(path: Path, array: np.ndarray | None, run: Prepare, encode: Encode) -> tuple[Converted, np.ndarray]:
+def _convert(items: Sequence[Image], run: Prepare, encode: Encode) -> list[tuple[Converted, np.ndarray]]:
+    return [_convert_one(*item, run, encode) for item in items]
+
+
+def _convert_one(path: Path, array: np.ndarray | None, run: Prepare, encode: Encode) -> tuple[Converted, np.ndarray]:
     stamp = stamp_of(path)
     try:
+        check_bytes(stamp[0] if array is None else 0)
         pixels, peak, sha256 = _read_file(path, run.intensity) if array is None else _read_array(array)
     except Unreadable as error:
         return Converted(stamp, reason=str(error)), NOTHING
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        return Converted(stamp, reason=getattr(error, "strerror", None) or str(error)), NOTHING
+    except ValueError as error:  # a name that no file can have
+        return Converted(stamp, reason=str(error)), NOTHING
+    except OSError as error:
+        if error.errno not in OF_THE_FILE:
+            raise
+        return Converted(stamp, reason=error.strerror), NOTHING
     pixels = square(pixels, run.size, run.fit)
     data = encode(pixels)
     mean, std = (values.ravel() for values in cv2.meanStdDev(pixels))

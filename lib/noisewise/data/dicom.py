@@ -6,6 +6,9 @@ rest (JPEG lossless, JPEG-LS) by GDCM. How values become 8 bits is stated in `no
 A file is known by "DICM" at byte 128. One without this preamble is taken if it begins like DICOM and names a kind of
 DICOM object or holds an image. Overlays, presentation states and colour profiles are not applied. An enhanced image
 with one frame is read as others are; where its rescale or window is in its functional groups, those of the frame count.
+
+White is the greatest value that the declared bits of a VOI LUT hold. Some scanners declare 16, the size of an entry,
+whatever its range: of 16, only the bits that the table's greatest entry needs count (8 at least), as viewers do it.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from __future__ import annotations
 import math
 import struct
 from io import BytesIO
-from typing import Any
+from typing import Any, BinaryIO
 
 import gdcm
 import numpy as np
@@ -31,11 +34,28 @@ from noisewise.runs.intensity import DECLARED, STRETCH, Rule, Window
 DECODERS = ("pillow", "gdcm", "pydicom")  # the first that knows a compression: Pillow notices most of what is damaged
 GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
+REQUIRED = ("Rows", "Columns", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation")
 
 # Values that stray from the standard are met as they are used; a warning for each would bury what matters.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 gdcm.Trace.WarningOff()
 gdcm.Trace.ErrorOff()
+
+
+def read(stream: BinaryIO, tags: list[str] | None = None) -> FileDataset:
+    """What is in a file: of a stream at its beginning, which can seek.
+
+    tags: the keywords of the elements before the pixels to read; None for all, and the pixels.
+
+    Raises:
+        Unreadable: it does not begin like DICOM. Damaged files may raise anything else.
+    """
+    head = stream.read(132)
+    group = head[:2] in (b"\x02\0", b"\x08\0", b"\0\x08")  # of the first element where there is no preamble
+    if head[128:] != b"DICM" and not group:
+        raise Unreadable("not an image")
+    stream.seek(0)
+    return pydicom.dcmread(stream, force=True, stop_before_pixels=tags is not None, specific_tags=tags)
 
 
 def decode(content: bytes, rule: Rule) -> np.ndarray:
@@ -44,7 +64,7 @@ def decode(content: bytes, rule: Rule) -> np.ndarray:
     Raises:
         Unreadable: not DICOM, or none with a single image that can be used. Damaged files may raise anything else.
     """
-    file = pydicom.dcmread(BytesIO(content), force=True)
+    file = read(BytesIO(content))
     _check(file, preamble=content[128:132] == b"DICM")
     stored, space, bits = _pixels(file)
     if space == PALETTE:
@@ -62,10 +82,27 @@ def _check(file: FileDataset, preamble: bool) -> None:
         raise Unreadable("not an image")
     if "FloatPixelData" in file or "DoubleFloatPixelData" in file:
         raise Unreadable("its pixels are floating-point numbers; convert it to 8 or 16 bits")
-    if not all(file.get(name) for name in ("PixelData", "Rows", "Columns")):
+    if not file.get("PixelData"):
         raise Unreadable(f"a DICOM file without an image{f' ({kind})' if kind else ''}")
+    _complete(file)
     check_sides(int(file.Columns), int(file.Rows))
     check_frames(int(file.get("NumberOfFrames") or 1))
+
+
+def _complete(file: FileDataset) -> None:
+    """Sees to it that what pixels are read by is there, and the colour space written as the standard has it."""
+    _require(file, REQUIRED)
+    file.PhotometricInterpretation = str(file.PhotometricInterpretation).strip().upper()
+    if file.get("SamplesPerPixel") is None and file.PhotometricInterpretation in (*GREY, PALETTE):
+        file.SamplesPerPixel = 1  # the standard allows them no other
+    _require(file, ("SamplesPerPixel",))
+    _require(file, ("PlanarConfiguration",) if file.SamplesPerPixel > 1 else ())
+
+
+def _require(file: FileDataset, names: tuple[str, ...]) -> None:
+    for name in names:
+        if file.get(name) in (None, ""):
+            raise Unreadable(f"a DICOM file without {name}")
 
 
 def _kind(file: FileDataset) -> str:
@@ -151,8 +188,8 @@ def _paint(file: FileDataset, stored: np.ndarray) -> np.ndarray:
         return (colours >> (8 * colours.itemsize - 8)).astype(np.uint8)
     names = (f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue"))
     found = [_look_up(file, file[f"{name}Descriptor"].value, file[f"{name}Data"].value, stored) for name in names]
-    bits = max(8, *(bits for _, bits in found))
-    return (np.dstack([channel for channel, _ in found]) >> (bits - 8)).astype(np.uint8)
+    bits = max(8, *(max(declared, needed) for _, declared, needed in found))
+    return (np.dstack([channel for channel, _, _ in found]) >> (bits - 8)).astype(np.uint8)
 
 
 def _coloured(pixels: np.ndarray, bits: int, rule: Rule) -> np.ndarray:
@@ -184,17 +221,30 @@ def _grey(file: FileDataset, stored: np.ndarray, bits: int, rule: Rule) -> np.nd
 
 def _padding(file: FileDataset, stored: np.ndarray) -> np.ndarray:
     """Where the file marks pixels as no part of the image: bool [rows, columns]."""
-    value = file.get("PixelPaddingValue")
+    value, limit = file.get("PixelPaddingValue"), file.get("PixelPaddingRangeLimit")
     if value is None:
         return np.zeros(stored.shape, bool)
-    ends = int(value), int(file.get("PixelPaddingRangeLimit", value))
+    ends = [_as_stored(int(end), stored.dtype) for end in (value, value if limit is None else limit)]
     return (stored >= min(ends)) & (stored <= max(ends))
+
+
+def _as_stored(value: int, dtype: np.dtype) -> int:
+    """A value in the sign of the stored ones: scanners write -2000 as 63536 beside pixels of signed 16 bits.
+
+    One that these bits do not hold in either sign stays as it is, and is no pixel's: fewer bits would make it another.
+    """
+    bits = 8 * dtype.itemsize
+    if not -(1 << bits - 1) <= value < 1 << bits:
+        return value
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if dtype.kind == "i" and value >> bits - 1 else value
 
 
 def _rescaled(file: FileDataset, stored: np.ndarray) -> np.ndarray:
     """The values that the file means; `stored` itself if they are these."""
     if file.get("ModalityLUTSequence"):
-        return _look_up_item(file, file.ModalityLUTSequence[0], stored)[0]
+        item = file.ModalityLUTSequence[0]
+        return _look_up(file, item.LUTDescriptor, item.LUTData, stored)[0]
     slope, intercept = (
         _find(file, "PixelValueTransformationSequence", name) for name in ("RescaleSlope", "RescaleIntercept")
     )
@@ -208,7 +258,8 @@ def _declared(file: FileDataset, values: np.ndarray) -> np.ndarray | None:
     """Values through the file's first VOI LUT, else its first window, as uint8; None if it has neither."""
     tables = file.get("VOILUTSequence") or _find(file, "FrameVOILUTSequence", "VOILUTSequence")
     if tables:
-        found, bits = _look_up_item(file, tables[0], values)
+        found, declared, needed = _look_up(file, tables[0].LUTDescriptor, tables[0].LUTData, values)
+        bits = max(8, needed) if declared == 16 else max(declared, needed)  # the standard knows none below 8
         return linear(found, Window(0, 2**bits - 1))
     centre, width, function = (
         _find(file, "FrameVOILUTSequence", name) for name in ("WindowCenter", "WindowWidth", "VOILUTFunction")
@@ -231,12 +282,11 @@ def _find(file: FileDataset, macro: str, name: str) -> Any:
     return None
 
 
-def _look_up_item(file: FileDataset, item: pydicom.Dataset, values: np.ndarray) -> tuple[np.ndarray, int]:
-    return _look_up(file, item.LUTDescriptor, item.LUTData, values)
+def _look_up(file: FileDataset, descriptor: Any, data: Any, values: np.ndarray) -> tuple[np.ndarray, int, int]:
+    """Values through a lookup table (PS3.3 C.11.1.1, C.11.2.1.1, C.7.6.3.1.5).
 
-
-def _look_up(file: FileDataset, descriptor: Any, data: Any, values: np.ndarray) -> tuple[np.ndarray, int]:
-    """Values through a lookup table (PS3.3 C.11.1.1, C.11.2.1.1, C.7.6.3.1.5), and the bits of what comes out."""
+    With them the bits of the table's entries: as declared, and as its greatest needs.
+    """
     count, first, bits = (int(number) & 0xFFFF for number in descriptor)
     if first > 0x7FFF and values.min() < 0:  # the standard leaves it to the values whether this number has a sign
         first -= 0x10000
@@ -246,4 +296,4 @@ def _look_up(file: FileDataset, descriptor: Any, data: Any, values: np.ndarray) 
         data = np.frombuffer(data, "u1" if packed else "<u2" if file.original_encoding[1] else ">u2")[:count]
     table = np.atleast_1d(np.asarray(data)).astype(np.int64) & 0xFFFF
     index = (np.rint(values) - first).clip(0, len(table) - 1).astype(np.int64)
-    return table[index], max(bits, int(table.max()).bit_length())
+    return table[index], bits, int(table.max()).bit_length()

@@ -1,11 +1,10 @@
-"""One image file into 8-bit RGB pixels, and these into a square.
+"""One image file into 8-bit RGB pixels.
 
 - Greyscale, palette and CMYK become RGB; what is transparent becomes black. The orientation that a camera noted (EXIF)
   is applied. How more than 8 bits become 8 is the dataset's rule (`noisewise.data.intensity`).
 - One file is one image. Films, volumes and stacks are refused; the previews that phones and TIFF writers add are not
   counted. So are images too small to show anything, and those so large that they must be an accident or an attack.
 - What is damaged is refused where the decoder can tell. Bits that flipped within a JPEG's data often cannot be told.
-- Resizing is bilinear, and antialiased where a side shrinks: what torchvision and PIL do, by torch's faster kernel.
 """
 
 from __future__ import annotations
@@ -17,17 +16,16 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch.nn.functional import interpolate
 
 from noisewise.data.intensity import extremes, linear
+from noisewise.data.square import square
 from noisewise.errors import RunError
 from noisewise.runs.intensity import DECLARED, STRETCH, Rule, Window, parse_intensity
 
-FITS = ("resize", "pad", "crop")
 MIN_SIDE = 4  # the smallest images that people classify are digits of 8 x 8 pixels
 MAX_PIXELS = 200_000_000
+MAX_BYTES = 8 * MAX_PIXELS  # of a file: more than the largest image needs
 FULL = 65535  # the greatest value of 16 bits
 TINY_PAGE = 0b101  # of a TIFF's NewSubfileType: a smaller copy of the image, or a mask for it
 END_OF_JPEG = b"\xff\xd9"
@@ -54,8 +52,8 @@ class Unreadable(Exception):
 class Decoded(NamedTuple):
     """An image.
 
-    pixels: uint8 [height, width, 3], RGB; may be read-only. peak: the greatest stored value as a share of what 16 bits
-    hold, for an image of more than 8 bits that is no DICOM, else None.
+    pixels: uint8 [height, width, 3], RGB; may be read-only.
+    peak: the brightest pixel as a share of white, where values became 8 bits by a rule; else None.
     """
 
     pixels: np.ndarray
@@ -92,24 +90,20 @@ def open_square(path: Path, size: int, fit: str, intensity: str = DECLARED) -> n
         raise RunError("data", f"{path}: {error}", "Replace the file by a whole copy, or leave it out.") from None
 
 
-def square(pixels: np.ndarray, size: int, fit: str) -> np.ndarray:
-    """uint8 [height, width, 3] into uint8 [size, size, 3].
-
-    fit: "resize" stretches both sides to `size`, "pad" adds black bars, "crop" cuts the longer side's ends off.
-    """
-    pixels = np.require(_FIT[fit](pixels), requirements=["C", "W"])  # torch takes no other
-    if pixels.shape[:2] == (size, size):
-        return pixels
-    channels_first = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-    resized = interpolate(channels_first, (size, size), mode="bilinear", antialias=True)
-    return resized[0].permute(1, 2, 0).contiguous().numpy()
-
-
 def from_array(pixels: np.ndarray) -> np.ndarray:
     """uint8 [height, width], [height, width, 1] or [height, width, 3] into uint8 [height, width, 3]."""
     if pixels.ndim == 3 and pixels.shape[2] == 3:
         return pixels
     return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+
+
+def check_bytes(count: int) -> None:
+    """
+    Raises:
+        Unreadable: a file of so many bytes is more than an image.
+    """
+    if count > MAX_BYTES:
+        raise Unreadable(f"{count / 1e9:.1f} GB: more than {MAX_BYTES / 1e9:.1f} GB are no single image")
 
 
 def check_sides(width: int, height: int) -> None:
@@ -137,16 +131,18 @@ def _decode(content: bytes, rule: Rule) -> Decoded:
     if not content:
         raise Unreadable("the file is empty")
     if content[128:132] == b"DICM":
-        return Decoded(_decode_dicom(content, rule), None)
+        return _decode_dicom(content, rule)
     try:
         image = Image.open(BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError:
-        return Decoded(_decode_other(content, rule), None)
+        return _decode_other(content, rule)
     with image:
         check_sides(*image.size)
         check_frames(_count_frames(image))
         if image.format == "TIFF" and (last := max(tile.extents[3] for tile in image.tile)) < image.height:
             raise Unreadable(f"truncated: {last} of {image.height} rows are there")  # PIL would leave the rest black
+        if rule == DECLARED and (pixels := _fast_jpeg(image, content)) is not None:
+            return Decoded(pixels, None)
         image.load()
         if image.mode == "F":
             raise Unreadable("its pixels are floating-point numbers; convert it to 8 or 16 bits")
@@ -168,13 +164,14 @@ def _fast_jpeg(image: Image.Image, content: bytes) -> np.ndarray | None:
     return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
-def _decode_dicom(content: bytes, rule: Rule) -> np.ndarray:
+def _decode_dicom(content: bytes, rule: Rule) -> Decoded:
     from noisewise.data import dicom  # pydicom takes 0.3 s to import, and few datasets need it
 
-    return dicom.decode(content, rule)
+    pixels = dicom.decode(content, rule)
+    return Decoded(pixels, float(pixels.max()) / 255)
 
 
-def _decode_other(content: bytes, rule: Rule) -> np.ndarray:
+def _decode_other(content: bytes, rule: Rule) -> Decoded:
     """What PIL does not know: DICOM without its preamble, or the reason why it cannot be used."""
     head = content[:512]
     if head[:2] == b"\x1f\x8b":
@@ -247,7 +244,7 @@ def _colour_values(image: Image.Image, content: bytes) -> np.ndarray:
     if values.shape[2] == 4:
         opaque = values[..., 3:] / FULL
         values = np.rint(values[..., :3] * opaque).astype(np.uint16)
-    return _TURNS[image.getexif().get(0x0112, 1)](values[..., ::-1])
+    return _TURNS.get(image.getexif().get(0x0112), _TURNS[1])(values[..., ::-1])
 
 
 def _from_values(values: np.ndarray, rule: Rule) -> Decoded:
@@ -256,7 +253,8 @@ def _from_values(values: np.ndarray, rule: Rule) -> Decoded:
     if rule == DECLARED and not 0 <= least <= greatest <= FULL:
         reach = f"its values reach from {least:.0f} to {greatest:.0f}, beyond 16 bits"
         raise Unreadable(f"{reach}; set the dataset's intensity to {STRETCH} or to LOW:HIGH")
-    return Decoded(from_array(linear(values, _window(values, rule))), min(greatest / FULL, 1.0))
+    pixels = linear(values, _window(values, rule))
+    return Decoded(from_array(pixels), float(pixels.max()) / 255)
 
 
 def _window(values: np.ndarray, rule: Rule) -> Window:
@@ -265,23 +263,6 @@ def _window(values: np.ndarray, rule: Rule) -> Window:
     return Window(0, FULL) if rule == DECLARED else extremes(values)
 
 
-def _pad(pixels: np.ndarray) -> np.ndarray:
-    height, width = pixels.shape[:2]
-    side = max(height, width)
-    top, left = (side - height) // 2, (side - width) // 2
-    return cv2.copyMakeBorder(
-        pixels, top, side - height - top, left, side - width - left, cv2.BORDER_CONSTANT, value=(0, 0, 0)
-    )
-
-
-def _crop(pixels: np.ndarray) -> np.ndarray:
-    height, width = pixels.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return np.ascontiguousarray(pixels[top : top + side, left : left + side])
-
-
-_FIT = dict(zip(FITS, (lambda pixels: pixels, _pad, _crop), strict=True))
 # What each EXIF orientation asks for.
 _TURNS = {
     1: lambda values: values,

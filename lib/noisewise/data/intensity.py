@@ -1,11 +1,12 @@
 """The rules by which the values of an image become 8 bits: a dataset's `intensity`.
 
 - `declared`: what the file says. DICOM: after its modality LUT or rescale, its first VOI LUT, else its first window
-  (LINEAR, LINEAR_EXACT or SIGMOID; a width that the standard forbids counts as none). With neither: from the least to
-  the greatest value, as viewers do; but unsigned values of at most 8 bits that nothing rescales, and colours, by the
-  full range of the bits stored. 16-bit PNG and TIFF: the full range, 65,535 to 255, for every file alike. How many of
-  the 16 bits an image uses is not guessed; one with fewer, as X-ray detectors give, comes out dark. 32-bit integers
-  have to lie within 16 bits. 8-bit images stay as they are.
+  (LINEAR, LINEAR_EXACT or SIGMOID; a width that the standard forbids counts as none). A VOI LUT's white is the greatest
+  value of its declared bits; of 16, which some scanners declare whatever the range, only the bits that its greatest
+  entry needs count (8 at least). With neither: from the least to the greatest value, as viewers do; but unsigned values
+  of at most 8 bits that nothing rescales, and colours, by the full range of the bits stored. 16-bit PNG and TIFF: the
+  full range, 65,535 to 255, for every file alike. How many of the 16 bits an image uses is not guessed; one with fewer,
+  as X-ray detectors give, comes out dark. 32-bit integers have to lie within 16 bits. 8-bit images stay as they are.
 - `stretch`: each image from its own least value (black) to its own greatest (white); a constant one becomes black.
 - `LOW:HIGH`, such as `-160:240`: the same window for every file. LOW and all below it becomes black, HIGH and all above
   it white, in the values that the file means: DICOM after its rescale (Hounsfield units in a CT), others as stored.

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from noisewise.data.convert import Converted
 
-SLACK = 1000  # images that may be added to a dataset between two attempts
+SLACK = 1.5  # times as many images as there are find room: some may be added between two attempts
 
 
 class Journal:
@@ -34,7 +34,7 @@ class Journal:
         self._path = path
         self.done: dict[str, Converted] = {}
         self.pages = 0
-        self.capacity = count + SLACK
+        self.capacity = int(count * SLACK)
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         first = _parse(lines[0]) if lines else {}
         if first.get("about") == about and first["capacity"] >= count and beton.exists():
@@ -53,16 +53,27 @@ class Journal:
         kept = 0
         for line in lines:
             values = _parse(line)
-            if not values or values["end"] > held:
+            if not values or values.get("end", 0) > held:
                 break
-            self.pages = values["pages"]
-            self.done |= {name: _converted(item) for name, item in values["images"].items()}
+            self.pages = values.get("pages", self.pages)
+            self.done |= {name: _converted(item) for name, item in values.get("images", {}).items()}
+            for name in values.get("forget", ()):
+                self.done.pop(name, None)
             kept += len(line)
         return kept
 
     def _append(self, values: Mapping[str, Any]) -> None:
-        with open(self._path, "ab") as file:
-            file.write(json.dumps(values).encode("ascii") + b"\n")
+        _append(self._path, values)
+
+
+def forget(path: Path, names: Sequence[str]) -> None:
+    """Note in the journal at `path` that these images are not in the beton as they should be."""
+    _append(path, {"forget": list(names)})
+
+
+def _append(path: Path, values: Mapping[str, Any]) -> None:
+    with open(path, "ab") as file:
+        file.write(json.dumps(values).encode("ascii") + b"\n")
 
 
 def _parse(line: bytes) -> dict[str, Any]:

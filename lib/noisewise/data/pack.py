@@ -41,9 +41,9 @@ class Pack:
     """An opened pack of n images.
 
     manifest: count, classes, per_split (images a class), size, format, content (a hash of every input with its labels
-        and split), hash (of that and of how it was converted: equal for all who convert the same files), mean and std
-        (of the training pixels, RGB, in [0, 1]), rejected (how many files), notes (sentences on what looks wrong), and
-        what was asked for (prepare).
+        and split), hash (of that and of how it was converted: equal for all who convert the same files), decoders
+        (versions), mean and std (of the training pixels, RGB, in [0, 1]), rejected (how many files), notes (sentences
+        on what looks wrong), and what was asked for (prepare).
     labels: int64 [n], the true ones where they are known. given: int64 [n], as the dataset gives them; the same where
         it knows no others. split: str [n].
     ranks: int64 [n], the place of each image in the nested subsets of its class and split.
@@ -148,7 +148,7 @@ def write_index(folder: Path, run: Prepare, samples: Mapping[str, Any], arrays: 
         folder / MANIFEST,
         {
             "version": VERSION,
-            "hash": _hash({"content": content, "classes": more["classes"], **asked}),
+            "hash": _hash(run, content, more["classes"]),
             "count": len(split),
             "size": run.size,
             "format": run.format,
@@ -164,8 +164,10 @@ def write_index(folder: Path, run: Prepare, samples: Mapping[str, Any], arrays: 
     )
 
 
-def _hash(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+def _hash(run: Prepare, content: str, classes: list[str]) -> str:
+    """Of all that decides what the pack holds, but for the decoders' versions; the split is in the content."""
+    how = [run.size, run.fit, run.format, run.quality if run.format == "jpeg" else None, run.intensity, run.split.seed]
+    return hashlib.sha256(json.dumps([content, classes, how]).encode()).hexdigest()
 
 
 def hash_file(path: Path) -> str:
@@ -180,7 +182,7 @@ def _samples_csv(samples: Mapping[str, Any], classes: list[str]) -> bytes:
     writer.writerow(["path", "class", "given", "split", "sha256"])
     names, given = ([classes[label] for label in samples[column]] for column in ("label", "given"))
     writer.writerows(zip(samples["path"], names, given, samples["split"], samples["sha256"], strict=True))
-    return buffer.getvalue().encode(errors="backslashreplace")  # file names need not be UTF-8
+    return buffer.getvalue().encode()
 
 
 def _check_files(folder: Path, manifest: Mapping[str, Any], again: str) -> None:

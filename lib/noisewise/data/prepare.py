@@ -14,9 +14,11 @@ import csv
 import errno
 import importlib.metadata
 import io
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -24,16 +26,16 @@ from typing import Any
 
 import numpy as np
 
-from noisewise.data import duplicates
+from noisewise.data import notes
 from noisewise.data.beton import BetonWriter, checksums, encoder, locate_samples
 from noisewise.data.checks import compare
 from noisewise.data.convert import Converted, convert_all, stamp_of
-from noisewise.data.images import FITS
-from noisewise.data.journal import Journal
+from noisewise.data.journal import Journal, forget
 from noisewise.data.pack import BETON, MANIFEST, REJECTED, Pack, make_again, pack_folder, write_index
 from noisewise.data.readers import read
 from noisewise.data.sheets import write_sheets
-from noisewise.data.split import assign
+from noisewise.data.split import assign, check_classes
+from noisewise.data.square import FITS
 from noisewise.data.table import Table
 from noisewise.errors import RunError, UserError, unknown
 from noisewise.runs.config import Prepare
@@ -45,7 +47,7 @@ FORMATS = ("auto", "raw", "jpeg")
 RAW_BYTES = 40e9  # of pixels, up to which "auto" is raw
 JOURNAL = "journal.jsonl"
 NAMED = 5  # how many bad images an error names
-DARK = 0.25  # 16-bit images that all stay below this share of the full range are probably not 16-bit ones
+STATS = 16  # threads that ask the disk about files: on network disks each answer takes its time
 WAIT_SECONDS = 0.5
 
 Report = Callable[[int, int], None]
@@ -104,10 +106,8 @@ def _make(folder: Path, run: Prepare, table: Table, report: Report) -> None:
         run = replace(run, format="raw" if count * run.size**2 * 3 <= RAW_BYTES else "jpeg")
     _check_space(folder, run, count)
     converted = _convert(folder, run, table, report)
-    usable = np.array([item.reason is None for item in converted])
-    _write_rejected(folder, run, table.relative_paths(), converted)
-    kept = [item for item in converted if item.reason is None]
-    _write_index(folder, run, table.select(usable), kept, rejected=count - len(kept))
+    _write_rejected(folder, run, table.names, converted)
+    _write_index(folder, run, table, converted)
     write_sheets(Pack.open(folder))
 
 
@@ -124,10 +124,10 @@ def _convert(folder: Path, run: Prepare, table: Table, report: Report) -> list[C
 
     A converted image counts as done when its page is on the disk, then it is noted in the journal.
     """
-    names, count = table.relative_paths(), len(table.images)
-    about = {"run": run.key, "format": run.format, **_decoders()}
+    names, count = table.names, len(table.images)
+    about = {"run": run.key, "format": run.format, **decoders()}
     journal = Journal(folder / JOURNAL, folder / BETON, about, count)
-    found = {name: journal.done[name] for name in _still_as_they_were(journal, table, names)}
+    found = _still_as_they_were(journal, table)
     todo = [row for row, name in enumerate(names) if name not in found]
     writer = BetonWriter(folder / BETON, journal.capacity, run.size, run.format, journal.pages)
     pending: dict[str, Converted] = {}
@@ -149,12 +149,16 @@ def _convert(folder: Path, run: Prepare, table: Table, report: Report) -> list[C
     return items
 
 
-def _still_as_they_were(journal: Journal, table: Table, names: list[str]) -> Iterator[str]:
-    """Names of the images that need no second conversion. Bad ones are tried again: they may have been mended."""
-    for path, name in zip(table.images, names, strict=True):
-        item = journal.done.get(name)
-        if item and item.reason is None and item.stamp == stamp_of(path):
-            yield name
+def _still_as_they_were(journal: Journal, table: Table) -> dict[str, Converted]:
+    """The images that need no second conversion. Bad ones are tried again: they may have been mended."""
+    done = [
+        (path, name, journal.done[name])
+        for path, name in zip(table.images, table.names, strict=True)
+        if name in journal.done and journal.done[name].reason is None
+    ]
+    with ThreadPoolExecutor(STATS) as pool:
+        stamps = pool.map(stamp_of, [path for path, _, _ in done])
+        return {name: item for (_, name, item), stamp in zip(done, stamps, strict=True) if item.stamp == stamp}
 
 
 def _open_images(table: Table, rows: list[int]) -> Iterator[tuple[Path, np.ndarray | None]]:
@@ -169,9 +173,10 @@ def _open_images(table: Table, rows: list[int]) -> Iterator[tuple[Path, np.ndarr
                 yield table.images[row], pixels
 
 
-def _decoders() -> dict[str, str]:
-    """Versions of what turns a file into pixels: halves of two versions make no whole."""
-    return {name: importlib.metadata.version(name) for name in ("pillow", "opencv-python-headless", "pydicom")}
+def decoders() -> dict[str, str]:
+    """Versions of what turns a file into a pack's bytes: halves of two versions make no whole."""
+    names = ("pillow", "opencv-python-headless", "torch", "pydicom", "python-gdcm", "ffcv")
+    return {name: importlib.metadata.version(name) for name in names}
 
 
 def _write_rejected(folder: Path, run: Prepare, names: list[str], converted: list[Converted]) -> None:
@@ -184,8 +189,8 @@ def _write_rejected(folder: Path, run: Prepare, names: list[str], converted: lis
     buffer = io.StringIO(newline="")
     csv.writer(buffer, lineterminator="\n").writerows([("path", "reason"), *bad])
     with replacing(folder / REJECTED, "wb") as file:
-        file.write(buffer.getvalue().encode(errors="backslashreplace"))
-    if len(bad) > run.max_rejected * len(converted) or len(bad) == len(converted):
+        file.write(buffer.getvalue().encode())
+    if len(bad) > math.ceil(run.max_rejected * len(converted)) or len(bad) == len(converted):
         first = "\n  ".join(f"{name}: {reason}" for name, reason in bad[:NAMED])
         raise RunError(
             "data",
@@ -196,40 +201,57 @@ def _write_rejected(folder: Path, run: Prepare, names: list[str], converted: lis
         )
 
 
-def _write_index(folder: Path, run: Prepare, table: Table, items: list[Converted], rejected: int) -> None:
-    digests = [item.sha256 for item in items]
-    names, alike = table.relative_paths(), duplicates.groups_alike(digests)
+def _write_index(folder: Path, run: Prepare, table: Table, converted: list[Converted]) -> None:
+    """The split is that of all images: which of them can be used decides nothing about the others."""
+    usable = np.array([item.reason is None for item in converted])
+    alike = notes.groups_alike([item.sha256 if item.reason is None else None for item in converted])
     split = assign(table, run.split, alike)
-    offsets, sizes = locate_samples(folder / BETON)
-    stored = checksums(np.memmap(folder / BETON, np.uint8, "r"), offsets, sizes)
-    if not np.array_equal(stored, np.array([item.checksum for item in items], dtype=np.uint32)):
-        (folder / JOURNAL).unlink()
-        raise OSError(errno.EIO, "the pixels read back are not those that were written", str(folder / BETON))
-    notes = [
-        *compare(run.source.kind, table.classes, table.labels, split),
-        *duplicates.describe(names, alike, split, table.given),
-        *_describe_depth(items),
+    kept, items = table.select(usable), [item for item in converted if item.reason is None]
+    check_classes(kept, split[usable])
+    said = [
+        *compare(run.source.kind, table.classes, kept.labels, split[usable]),
+        *notes.of_patients(table, run.source.kind),
+        *notes.of_copies(table.names, alike, split, table.given),
+        *notes.of_labels(kept),
+        *notes.of_brightness([item.peak for item in items]),
     ]
+    names = [name for name, item in zip(table.names, converted, strict=True) if item.reason is None]
     write_index(
         folder,
         run,
-        samples={"path": names, "label": table.labels, "given": table.given, "split": split, "sha256": digests},
-        arrays={"offsets": offsets, "sizes": sizes, "checksums": stored},
+        samples={
+            "path": names,
+            "label": kept.labels,
+            "given": kept.given,
+            "split": split[usable],
+            "sha256": [item.sha256 for item in items],
+        },
+        arrays=_locate(folder, names, items),
         classes=table.classes,
-        rejected=rejected,
-        notes=notes,
-        **_statistics([item for item, part in zip(items, split, strict=True) if part == "train"]),
+        rejected=len(converted) - len(items),
+        notes=said,
+        decoders=decoders(),
+        **_statistics([item for item, part in zip(items, split[usable], strict=True) if part == "train"]),
     )
 
 
-def _describe_depth(items: list[Converted]) -> list[str]:
-    peaks = [item.peak for item in items if item.peak is not None]
-    if not peaks or max(peaks) >= DARK:
-        return []
-    return [
-        f"the brightest of {len(peaks):,} 16-bit images reaches {max(peaks):.1%} of the full range, so all of them are "
-        "dark: set the dataset's intensity, for instance to 0:4095 for 12 bits, or to stretch"
-    ]
+def _locate(folder: Path, names: list[str], items: list[Converted]) -> dict[str, np.ndarray]:
+    """Where each image lies in the beton, and the checksum of its bytes there.
+
+    Raises:
+        OSError: they are not those that were written; the next attempt converts these images again.
+    """
+    offsets, sizes = locate_samples(folder / BETON)
+    stored = checksums(np.memmap(folder / BETON, np.uint8, "r"), offsets, sizes)
+    expected = np.array([item.checksum for item in items], dtype=np.uint32)
+    if (bad := np.flatnonzero(stored != expected)).size:
+        forget(folder / JOURNAL, [names[row] for row in bad])
+        raise OSError(
+            errno.EIO,
+            f"{bad.size:,} images read back are not those that were written; they are converted again the next time",
+            str(folder / BETON),
+        )
+    return {"offsets": offsets, "sizes": sizes, "checksums": stored}
 
 
 def _statistics(items: list[Converted]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def assign(table: Table, split: Split, alike: Sequence[Sequence[int]] = ()) -> n
         wanted = {"train": 1 - sum(shares[name] for name in lacking), **{name: shares[name] for name in lacking}}
         rows = np.flatnonzero(official == "train")
         official[rows] = _cut(table, rows, wanted, split.seed, alike)
-    _check_classes(table, official)
+    check_classes(table, official)
     return official
 
 
@@ -62,38 +62,63 @@ def _cut(
     return [parts[chosen[number[unit]]] for unit in unit_of]
 
 
-def _stratify(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A part for each unit, int64 [units], from the units' images a class [units, classes] and the parts' shares.
+def _stratify(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> list[int]:
+    """A part for each unit, from the units' images a class [units, classes] and the parts' shares.
 
-    Rarest class first, largest unit first, to a part drawn from those that lack at least as many images of that class
-    as the unit has, in proportion to what they lack; where there is none, to the part that lacks most. The last units
-    are kept for parts that have none of the class.
+    Rarest class first, and of a class the largest unit first. Plain numbers: three parts are too few for numpy.
     """
-    target = shares[:, None] * counts.sum(axis=0)
-    held = np.zeros_like(target)
-    chosen = np.full(len(counts), -1)
-    shuffled = rng.permutation(len(counts))
-    for column in np.argsort((counts > 0).sum(axis=0), kind="stable"):
-        todo = [unit for unit in shuffled if chosen[unit] < 0 and counts[unit, column]]
-        for done, unit in enumerate(sorted(todo, key=lambda unit: -counts[unit, column])):
-            need = target[:, column] - held[:, column]
-            empty = held[:, column] == 0
-            if len(todo) - done <= empty.sum():
-                need = np.where(empty, need, -np.inf)
-            fits = np.where(need >= counts[unit, column], need, 0)
-            part = rng.choice(len(shares), p=fits / fits.sum()) if fits.any() else need.argmax()
-            chosen[unit] = part
-            held[part] += counts[unit]
+    units = [{column: images for column, images in enumerate(row) if images} for row in counts.astype(int).tolist()]
+    lacks = np.outer(shares, counts.sum(axis=0)).tolist()
+    held = np.zeros_like(lacks).tolist()
+    left = (counts > 0).sum(axis=0).tolist()
+    chosen = [-1] * len(units)
+    shuffled, dice = rng.permutation(len(units)).tolist(), iter(rng.random(len(units)).tolist())
+    for column in np.argsort(left, kind="stable").tolist():
+        todo = [unit for unit in shuffled if chosen[unit] < 0 and column in units[unit]]
+        for unit in sorted(todo, key=lambda unit: -units[unit][column]):
+            part = chosen[unit] = _choose(units[unit], lacks, held, left, next(dice))
+            for each, images in units[unit].items():
+                lacks[part][each] -= images
+                held[part][each] += images
+                left[each] -= 1
     return chosen
+
+
+def _choose(
+    unit: dict[int, int], lacks: list[list[float]], held: list[list[float]], left: list[int], die: float
+) -> int:
+    """The part for a unit: drawn from those that lack at least as many images of each class as it has, in proportion
+    to what they lack; where there is none, the one that lacks most. The last units go to parts that have none.
+
+    unit: class -> images. lacks, held: images a part and class. left: units a class, this one among them.
+    """
+    parts = list(range(len(lacks)))
+    for column in unit:
+        empty = [part for part in parts if not held[part][column]]
+        if empty and left[column] <= sum(not images[column] for images in held):
+            parts = empty
+    lack = {part: min(lacks[part][column] for column in unit) for part in parts}
+    fits = [part for part in parts if all(lacks[part][column] >= images for column, images in unit.items())]
+    part = _draw([lack[part] for part in fits], die)
+    return max(parts, key=lack.__getitem__) if part is None else fits[part]
+
+
+def _draw(weights: list[float], die: float) -> int | None:
+    """A position, in proportion to the weights; die: uniform in [0, 1). None where there are no weights above zero."""
+    left = die * sum(weights)
+    for position, weight in enumerate(weights):
+        left -= weight
+        if left < 0:
+            return position
+    return None
 
 
 def _units(table: Table) -> list[Unit]:
     """What must not be torn apart, for each image: its patient, or the image itself where that is not known."""
     patients = table.patients or [None] * len(table.images)
-    names = table.relative_paths()
     return [
         ("image", name) if patient is None else ("patient", patient)
-        for name, patient in zip(names, patients, strict=True)
+        for name, patient in zip(table.names, patients, strict=True)
     ]
 
 
@@ -127,9 +152,20 @@ def _check_patients(table: Table, official: np.ndarray) -> None:
         )
 
 
-def _check_classes(table: Table, split: np.ndarray) -> None:
+def check_classes(table: Table, split: np.ndarray) -> None:
+    """
+    Raises:
+        RunError: data; a class has no image in one of the splits.
+    """
     for label, name in enumerate(table.classes):
         mine = np.flatnonzero(table.labels == label)
+        if not len(mine):
+            raise RunError(
+                "data",
+                f"class '{name}' stands only among the given labels, never among the clean ones, or all its images "
+                "are rejected",
+                "A class needs images with clean labels to be scored: relabel, mend or remove them.",
+            )
         absent = [part for part in SPLITS if part not in split[mine]]
         if not absent:
             continue

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +51,7 @@ class Table:
     split: n of "train", "val", "test", or None; "val" or "test" may be lacking.
     stream: for images that are not files of their own: their pixels, uint8 [H, W] or [H, W, 3], in the table's order
         from a given position on. None where each image is a file.
+    top: the folder that the dataset lies in, or the archive.
     """
 
     images: list[Path]
@@ -59,6 +61,7 @@ class Table:
     patients: list[str | None] | None = None
     split: list[str] | None = None
     stream: Callable[[int], Iterator[np.ndarray]] | None = None
+    top: Path | None = None
 
     @classmethod
     def of(cls, rows: Iterable[Row], where: Path, stream: Callable[[int], Iterator[np.ndarray]] | None = None) -> Table:
@@ -74,8 +77,8 @@ class Table:
         image, times = Counter(os.path.normpath(row.image) for row in rows).most_common(1)[0]
         if times > 1:
             raise RunError("data", f"{where} lists {image} {times} times", "List every image once, however spelled.")
-        given = [row.label for row in rows]
-        labels = [row.label if row.clean_label is None else row.clean_label for row in rows]
+        given = [printable(row.label) for row in rows]
+        labels = [printable(row.label if row.clean_label is None else row.clean_label) for row in rows]
         names = {*given, *labels}
         classes = sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
         _check_spelling(classes, where)
@@ -94,12 +97,20 @@ class Table:
             patients=[row.patient for row in rows] if any(row.patient is not None for row in rows) else None,
             split=None if rows[0].split is None else [row.split for row in rows],
             stream=stream,
+            top=where.parent if stream is None and where.is_file() else where,
         )
 
-    def relative_paths(self) -> list[str]:
-        """The images' paths below the folder that they share: the same wherever that folder lies."""
-        top = os.path.commonpath([image.parent for image in self.images])
-        return [image.relative_to(top).as_posix() for image in self.images]
+    @cached_property
+    def names(self) -> list[str]:
+        """What the images are called wherever the dataset lies: their paths below `top`, else below what they share.
+
+        Names that are not UTF-8 have their odd bytes spelled out.
+        """
+        paths = [image.as_posix() for image in self.images]
+        top = f"{self.top.as_posix()}/" if self.top else ""
+        if not (top and all(path.startswith(top) for path in paths)):
+            top = f"{os.path.commonpath([image.parent for image in self.images])}/"
+        return [printable(path.removeprefix(top)) for path in paths]
 
     def select(self, keep: np.ndarray) -> Table:
         """The images where `keep`, bool [n], is true; every class stays in `classes`. Pixels are not streamed again."""
@@ -117,6 +128,11 @@ class Table:
             split=taken(self.split),
             stream=None,
         )
+
+
+def printable(name: str) -> str:
+    """A file's name with what is not UTF-8 in it spelled out, so that it can be written anywhere."""
+    return name if name.isascii() else name.encode(errors="backslashreplace").decode()
 
 
 def _check_spelling(classes: list[str], where: Path) -> None:

@@ -22,6 +22,7 @@ from noisewise.runs.schema import build
 KEY_LENGTH = 12
 STAGES = ("prepare", "pretrain", "finetune")
 WEIGHTS = ("random", "imagenet")
+NO_PART_OF_THE_KEY = {"key": False}  # a field that decides whether there is a result, not which
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Prepare:
     format: str = "auto"
     quality: int = 95
     intensity: str = "declared"
-    max_rejected: float = 0.01
+    max_rejected: float = field(default=0.01, metadata=NO_PART_OF_THE_KEY)
     split: Split = field(default_factory=Split)
 
     @property
@@ -287,7 +288,8 @@ def hash_config(values: Mapping[str, Any]) -> str:
 def _plain(value: Any) -> dict[str, Any]:
     """A dataclass for the hash: an int given where a float is meant (rate=0) is that float."""
     types = _types(type(value))
-    values = {item.name: getattr(value, item.name) for item in fields(value)}
+    parts = [item.name for item in fields(value) if item.metadata != NO_PART_OF_THE_KEY]
+    values = {name: getattr(value, name) for name in parts}
     return {name: float(item) if types[name] is float else item for name, item in values.items()}
 
 

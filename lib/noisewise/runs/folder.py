@@ -91,9 +91,10 @@ class RunFolder:
     def create(self, run: Run, settings: Settings) -> None:
         """Write the run and its settings; safe to repeat, and settings may change between attempts."""
         self.log.mkdir(parents=True, exist_ok=True)
-        if not self.config.exists():
+        text = yaml.dump(to_dict(run), sort_keys=False, default_flow_style=None, width=1000)
+        if not self.config.exists() or self.config.read_text(encoding="utf-8") != text:
             with replacing(self.config) as file:
-                yaml.dump(to_dict(run), file, sort_keys=False, default_flow_style=None, width=1000)
+                file.write(text)
         if self.settings.exists() and read_json(self.settings) == asdict(settings):
             return
         write_json(self.settings, asdict(settings))

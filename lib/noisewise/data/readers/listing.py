@@ -96,11 +96,11 @@ _FILL_IN = {
 def _check_single(labels: Sequence[str], numbers: Sequence[int], path: Path) -> None:
     """Refuse cells with several labels, known by parts that are the whole label of other rows.
 
-    A class may have a comma in its name, so all parts between commas must be labels; of other separators, one will do.
+    A class may have a comma or semicolon in its name, so all parts between these must be labels; between bars, one.
     """
     names = dict.fromkeys(labels)
     for label in names:
-        for separator, enough in (("|", any), (";", any), (",", all)):
+        for separator, enough in (("|", any), (";", all), (",", all)):
             parts = [part.strip() for part in label.split(separator)]
             if len(parts) > 1 and enough(part in names for part in parts):
                 raise RunError(

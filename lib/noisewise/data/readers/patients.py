@@ -6,6 +6,7 @@ patient was asked for and cannot be.
 
 from __future__ import annotations
 
+import errno
 import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,10 @@ from pathlib import Path
 from noisewise.errors import RunError
 
 DICOM = "dicom"
+
+# What is wrong with a file's path or rights, for which the conversion refuses it. All else is the disk's fault: taken
+# for an unknown patient, it would let the split depend on the moment.
+REFUSED = {getattr(errno, name) for name in ("ENOENT", "EACCES", "EPERM", "EISDIR", "ENOTDIR", "ELOOP", "ENAMETOOLONG")}
 
 
 def find_patients(wanted: str, files: list[Path], root: Path) -> list[str | None]:
@@ -24,6 +29,7 @@ def find_patients(wanted: str, files: list[Path], root: Path) -> list[str | None
 
     Raises:
         RunError: config, for what is no regular expression; data, if no file has a patient.
+        OSError: the disk did not give a header.
     """
     if not files:
         return []
@@ -58,13 +64,16 @@ def _from_path(expression: re.Pattern[str], path: str) -> str | None:
 
 
 def _from_headers(files: list[Path], root: Path) -> list[str | None]:
-    import pydicom  # a second to import, which no other source needs
+    from noisewise.data import dicom  # pydicom and GDCM take seconds to import, and no other source needs them
 
     def read(file: Path) -> str | None:
         try:
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["PatientID"])
+            with file.open("rb") as stream:
+                header = dicom.read(stream, ["PatientID"])
             return str(header.get("PatientID") or "").strip() or None
-        except Exception:  # whatever a damaged header makes pydicom raise: the conversion names the file
+        except Exception as error:  # whatever a damaged header makes pydicom raise: the conversion names the file
+            if isinstance(error, OSError) and error.errno is not None and error.errno not in REFUSED:
+                raise
             return None
 
     with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
