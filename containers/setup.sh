@@ -101,4 +101,4 @@ step "4/4 a test of FFCV"
 took
 
 touch "$venv/ready"
-printf 'Set up in %d s. The environment is %s.\n' $((SECONDS - total)) "$venv"
+printf 'Set up in %d s. The environment is %s: type . %s/bin/activate\n' $((SECONDS - total)) "$venv" "$venv"

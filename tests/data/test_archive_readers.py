@@ -75,6 +75,14 @@ def test_medmnist_streams_its_images_in_the_order_of_the_table(tmp_path, monkeyp
     assert all(image.dtype == np.uint8 and image.flags.writeable for image in images)
 
 
+def test_medmnist_with_training_and_test_images_only(tmp_path):
+    whole = arrays()
+    found = medmnist(tmp_path, val_images=None, val_labels=None)
+    assert set(found.split) == {"train", "test"}
+    order = np.concatenate([whole["test_images"], whole["train_images"]])
+    assert all((one == other).all() for one, other in zip(found.stream(0), order, strict=True))
+
+
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_stream_starts_anywhere(tmp_path, monkeypatch, save):
     monkeypatch.setattr(chunks, "CHUNK", 5000)

@@ -258,3 +258,14 @@ def test_patients_do_not_depend_on_the_moods_of_the_disk(tmp_path, monkeypatch, 
     with pytest.raises(OSError) as error:
         read(Source(patient="dicom"), tmp_path)
     assert error.value.errno == code
+
+
+@pytest.mark.parametrize("place", ["", "train/", "test/"])
+def test_images_beside_the_class_folders_are_not_left_out_in_silence(tmp_path, place):
+    split = ["train/", "test/"] if place else [""]
+    files(tmp_path, *(f"{part}{name}/{number}.png" for part in split for name in "ab" for number in range(2)))
+    files(tmp_path, f"{place}README.txt")
+    assert len(read(Source(), tmp_path).images) == 4 * len(split)
+    files(tmp_path, f"{place}loose.PNG")
+    with pytest.raises(RunError, match="holds 1 images beside the folders of its classes, such as loose.PNG"):
+        read(Source(), tmp_path)

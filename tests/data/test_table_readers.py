@@ -230,3 +230,19 @@ def test_pyarrow_and_pydicom_are_imported_only_when_needed(data):
         [sys.executable, "-c", code, data], env=os.environ, capture_output=True, text=True, check=True
     )
     assert found.stdout == "[]\n"
+
+
+@either
+def test_a_column_that_is_no_label(data, kind):
+    values = {"image": [f"{number}.png" for number in range(1, 61)], "label": [f"{number / 7}" for number in range(60)]}
+    (data / "1.png").touch()
+    with pytest.raises(RunError, match="60 classes in 60 images, such as") as error:
+        from_either(kind, data, values)
+    assert "label column" in error.value.advice
+
+
+def test_one_kind_of_table_taken_for_the_other(data):
+    from_parquet(data, {"image": IMAGES, "label": list("abab")})
+    with pytest.raises(RunError, match="t.pq is a Parquet file") as error:
+        read(Source("csv", "t.pq"), data)
+    assert "source.kind to parquet" in error.value.advice

@@ -91,7 +91,8 @@ def test_paths_stand_wherever_names_do(tmp_path):
         ("[1, 2]", "expected keys and values"),
         ("a: b: c", "no valid YAML"),
         ("name: a/b", "can name a folder"),
-        ("source: {kind: folder, label: diagnosis}", "source.label says nothing to kind folder"),
+        ("source: {kind: folder, root: a, label: diagnosis}", "source.label says nothing to kind folder"),
+        ("size: 64", "source.root is missing"),
         ("source: {kind: medmnist, root: a.npz, patient: id}", "source.patient says nothing to kind medmnist"),
     ],
 )
@@ -100,8 +101,15 @@ def test_dataset_files_that_are_no_good(tmp_path, text, words):
         load_dataset(write(tmp_path, "mine", text))
 
 
+def test_a_file_that_lies_here_is_no_name(tmp_path, monkeypatch):
+    write(tmp_path, "scans", "source: {root: scans}")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="type dataset=scans.yaml"):
+        load_dataset("scans")
+
+
 def test_what_a_preparation_is_told_reaches_it(tmp_path):
-    text = "intensity: '-160:240'\nmax_rejected: 0.2\ngroups: [[a, b], [c, d]]\nformat: auto"
+    text = "source: {root: scans}\nintensity: '-160:240'\nmax_rejected: 0.2\ngroups: [[a, b], [c, d]]\nformat: auto"
     prepare = load_dataset(write(tmp_path, "mine", text)).prepare()
     assert (prepare.intensity, prepare.max_rejected, prepare.format) == ("-160:240", 0.2, "auto")
 

@@ -42,6 +42,8 @@ def test_prepare_says_what_it_packed(where):
     assert code == 0, output
     assert "72 images in 3 classes" in output and "made in" in output
     assert len(list(folders(where, "prepare"))) == 1 and "sheets" in output
+    code, output = job("prepare", *where)
+    assert code == 0 and "it was made on" in output and "made in" not in output, output
 
 
 def test_finetune_runs_what_it_stands_on_first(where):

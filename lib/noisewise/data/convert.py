@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import warnings
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,7 +41,8 @@ class Converted:
 
     stamp: its file's size in bytes and time of change in ns. reason: why it cannot be used; None if it can, then also
     sha256: of the file, or of an archive's member's pixels. checksum: CRC-32 of the stored bytes. mean, square: of the
-    pixels in [0, 255] and of their squares, a channel each. peak: how much of its 16 bits it uses (`images.Decoded`).
+    pixels in [0, 255] and of their squares, a channel each. peak: how bright it is (`images.Decoded`). side: the longer
+    one of the image as it was, pixels.
     place: offset and length in the beton, bytes.
     """
 
@@ -51,6 +53,7 @@ class Converted:
     mean: tuple[float, ...] = ()
     square: tuple[float, ...] = ()
     peak: float | None = None
+    side: int = 0
     place: tuple[int, int] = (0, 0)
 
 
@@ -76,7 +79,11 @@ def convert_all(images: Iterable[Image], run: Prepare, encode: Encode) -> Iterat
     """
     cores = len(os.sched_getaffinity(0))
     # Decoding, resizing, encoding and hashing release the interpreter's lock.
-    with _one_thread_each(), ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with (
+        _one_thread_each(),
+        _decoders_silent(),
+        ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
         try:
             tasks = _batched(images, CHUNK)
             ahead: deque[Future] = deque(
@@ -108,6 +115,14 @@ def _one_thread_each() -> Iterator[None]:
         torch.set_num_threads(of_torch)
 
 
+@contextmanager
+def _decoders_silent() -> Iterator[None]:
+    """Keep PIL and pydicom from warning of odd files, which they do not name: bad ones are listed."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL|pydicom")
+        yield
+
+
 def _convert(items: Sequence[Image], run: Prepare, encode: Encode) -> list[tuple[Converted, np.ndarray]]:
     return [_convert_one(*item, run, encode) for item in items]
 
@@ -125,6 +140,7 @@ def _convert_one(path: Path, array: np.ndarray | None, run: Prepare, encode: Enc
         if error.errno not in OF_THE_FILE:
             raise
         return Converted(stamp, reason=error.strerror), NOTHING
+    side = max(pixels.shape[:2])
     pixels = square(pixels, run.size, run.fit)
     data = encode(pixels)
     mean, std = (values.ravel() for values in cv2.meanStdDev(pixels))
@@ -135,6 +151,7 @@ def _convert_one(path: Path, array: np.ndarray | None, run: Prepare, encode: Enc
         mean=tuple(mean.tolist()),
         square=tuple((std**2 + mean**2).tolist()),
         peak=peak,
+        side=side,
     ), data
 
 

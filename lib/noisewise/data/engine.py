@@ -41,6 +41,8 @@ def prepare_run(run: Prepare, folder: RunFolder, settings: Settings, control: Co
         nonlocal said
         if control.asked:
             raise Interrupted
+        if not said and done > 1:
+            print(f"goes on: {done:,} of {total:,} images were converted before", flush=True)
         if done == total or time.monotonic() - said > SAY_EVERY:
             said = time.monotonic()
             tracker.log(images=done, of=total)

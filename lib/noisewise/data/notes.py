@@ -72,3 +72,11 @@ def of_brightness(peaks: Sequence[float | None]) -> list[str]:
         f"all {len(peaks):,} images of more than 8 bits are dark, the brightest reaches {max(peaks):.1%} of white: set "
         'the dataset\'s intensity, for instance to "0:4095" for 12 bits, or to stretch'
     ]
+
+
+def of_size(sides: Sequence[int], size: int) -> list[str]:
+    """That a pack of `size` pixels a side is larger than any of its images. sides: the longer one of each image."""
+    most = max(sides)
+    return (
+        [f"the largest image has {most} pixels a side, so that size={size} adds none: set size"] if most < size else []
+    )

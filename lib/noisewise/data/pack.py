@@ -42,8 +42,8 @@ class Pack:
 
     manifest: count, classes, per_split (images a class), size, format, content (a hash of every input with its labels
         and split), hash (of that and of how it was converted: equal for all who convert the same files), decoders
-        (versions), mean and std (of the training pixels, RGB, in [0, 1]), rejected (how many files), notes (sentences
-        on what looks wrong), and what was asked for (prepare).
+        (versions), mean and std (of the training pixels, RGB, in [0, 1]), rejected (how many files), patients (how
+        many, and of how many images), notes (sentences on what looks wrong), and what was asked for (prepare).
     labels: int64 [n], the true ones where they are known. given: int64 [n], as the dataset gives them; the same where
         it knows no others. split: str [n].
     ranks: int64 [n], the place of each image in the nested subsets of its class and split.

@@ -131,6 +131,8 @@ def _convert(folder: Path, run: Prepare, table: Table, report: Report) -> list[C
     todo = [row for row, name in enumerate(names) if name not in found]
     writer = BetonWriter(folder / BETON, journal.capacity, run.size, run.format, journal.pages)
     pending: dict[str, Converted] = {}
+    if found:
+        report(len(found), count)
     with closing(writer):
         converted = convert_all(_open_images(table, todo), run, encoder(run.format, run.quality))
         for row, (item, content) in zip(todo, converted, strict=True):
@@ -197,7 +199,7 @@ def _write_rejected(folder: Path, run: Prepare, names: list[str], converted: lis
             f"{len(bad):,} of {len(converted):,} files cannot be used, more than max_rejected={run.max_rejected:g} "
             f"of them:\n  {first}",
             f"All are listed in {folder / REJECTED}. Mend or remove them, or raise max_rejected in the dataset's file, "
-            "and submit again: what was converted is kept.",
+            "and type the same again: what was converted is kept.",
         )
 
 
@@ -214,6 +216,7 @@ def _write_index(folder: Path, run: Prepare, table: Table, converted: list[Conve
         *notes.of_copies(table.names, alike, split, table.given),
         *notes.of_labels(kept),
         *notes.of_brightness([item.peak for item in items]),
+        *notes.of_size([item.side for item in items], run.size),
     ]
     names = [name for name, item in zip(table.names, converted, strict=True) if item.reason is None]
     write_index(
@@ -229,10 +232,17 @@ def _write_index(folder: Path, run: Prepare, table: Table, converted: list[Conve
         arrays=_locate(folder, names, items),
         classes=table.classes,
         rejected=len(converted) - len(items),
+        patients=_count_patients(kept),
         notes=said,
         decoders=decoders(),
         **_statistics([item for item, part in zip(items, split[usable], strict=True) if part == "train"]),
     )
+
+
+def _count_patients(table: Table) -> dict[str, int]:
+    """How many patients are known, and of how many images."""
+    known = [patient for patient in table.patients or [] if patient is not None]
+    return {"count": len(set(known)), "images": len(known)}
 
 
 def _locate(folder: Path, names: list[str], items: list[Converted]) -> dict[str, np.ndarray]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-from itertools import islice
+import re
+from collections import defaultdict
 
-from noisewise.data.pack import REJECTED, SHEETS, Pack
+from noisewise.data.pack import MANIFEST, REJECTED, SHEETS, Pack
 from noisewise.data.table import SPLITS
 
-REASONS = 3  # rejected files that are named
+REASONS, NOTES = 4, 8  # that are shown
 WIDEST = 40  # letters of a class's name
 
 
@@ -22,7 +23,11 @@ def describe(pack: Pack) -> list[str]:
     ]
     lines += ["", *_counts(pack), ""]
     lines += _rejected(pack)
-    lines += [f"note: {note}" for note in manifest["notes"]]
+    lines += [f"note: {note}" for note in manifest["notes"][:NOTES]]
+    if (more := len(manifest["notes"]) - NOTES) > 0:
+        lines.append(f"and {more} more notes in {pack.folder / MANIFEST}")
+    if (patients := manifest["patients"])["count"]:
+        lines.append(f"{patients['count']:,} patients, known of {patients['images']:,} of the images")
     lines += [
         f"pack      {pack.folder}",
         f"look at   {pack.folder / SHEETS}/*.png",
@@ -44,12 +49,18 @@ def _counts(pack: Pack) -> list[str]:
 
 
 def _rejected(pack: Pack) -> list[str]:
+    """The commonest reasons, numbers in them left out, each with its first file."""
     if not (count := pack.manifest["rejected"]):
         return []
     with open(pack.folder / REJECTED, newline="", encoding="utf-8") as file:
-        first = [f"  {row['path']}: {row['reason']}" for row in islice(csv.DictReader(file), REASONS)]
-    more = [f"  and {count - REASONS:,} more"] if count > REASONS else []
-    return [f"{count:,} files could not be used ({pack.folder / REJECTED}):", *first, *more]
+        rows = list(csv.DictReader(file))
+    alike = defaultdict(list)
+    for row in rows:
+        alike[re.sub(r"[\d.,]+", "N", row["reason"])].append(row)
+    common = sorted(alike.values(), key=len, reverse=True)
+    lines = [f"  {len(found):,} such as {found[0]['path']}: {found[0]['reason']}" for found in common[:REASONS]]
+    more = [f"  and for {len(common) - REASONS:,} more reasons"] if len(common) > REASONS else []
+    return [f"{count:,} files could not be used ({pack.folder / REJECTED}):", *lines, *more]
 
 
 def _bytes(count: int) -> str:

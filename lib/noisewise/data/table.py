@@ -17,6 +17,7 @@ import numpy as np
 
 from noisewise.errors import RunError
 
+MANY_CLASSES = 50  # more than these, and more than half as many as images, are something else than classes
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -81,6 +82,12 @@ class Table:
         labels = [printable(row.label if row.clean_label is None else row.clean_label) for row in rows]
         names = {*given, *labels}
         classes = sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
+        if len(classes) > max(MANY_CLASSES, len(rows) / 2):
+            raise RunError(
+                "data",
+                f"{where} has {len(classes):,} classes in {len(rows):,} images, such as '{classes[0]}'",
+                "Are these classes? Check the dataset's source (its label column, or its root).",
+            )
         _check_spelling(classes, where)
         if len(classes) < 2:
             raise RunError(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from noisewise.grid.files import DatasetFile
 
 MAX_SIZE = 4096
+WITHOUT_ROOT = ("elpv", "fashion_mnist")  # kinds of source that packages bring
 COLUMNS = ("image", "label", "split", "patient", "clean_label")
 LEGAL = {
     "backbone": BACKBONES,
@@ -109,7 +110,7 @@ def check_dataset(dataset: DatasetFile, where: str) -> None:
     if len(normalise.mean) != 3 or len(normalise.std) != 3 or min(normalise.std) <= 0:
         raise UserError(f"{where}: normalise takes three means and three standard deviations above 0.")
     _check_groups(dataset.groups, where)
-    _check_columns(dataset.source, where)
+    _check_source(dataset.source, where)
 
 
 def _check_groups(groups: list[list[str]], where: str) -> None:
@@ -120,8 +121,10 @@ def _check_groups(groups: list[list[str]], where: str) -> None:
         )
 
 
-def _check_columns(source: Source, where: str) -> None:
-    """Refuse columns of a table for a source that is none: nobody would read them."""
+def _check_source(source: Source, where: str) -> None:
+    """Refuse a source without a place, and columns of a table for a source that is none: nobody would read them."""
+    if not source.root and source.kind not in WITHOUT_ROOT:
+        raise UserError(f"{where}: source.root is missing: the folder or file of the images, below the data folder.")
     heard = {"csv": COLUMNS, "parquet": COLUMNS, "folder": ("patient",)}.get(source.kind, ())
     for name in COLUMNS:
         if name not in heard and getattr(source, name) != getattr(Source(), name):

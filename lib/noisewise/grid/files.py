@@ -128,6 +128,8 @@ def read_yaml(folder: Path, name: str, what: str) -> tuple[dict[str, Any], str]:
     if not path.is_file():
         if is_file:
             raise UserError(f"there is no {what} file {path}; give a path to a YAML file or one of: {_known(folder)}.")
+        if Path(f"{name}.yaml").is_file():
+            raise UserError(f"there is no {what} '{name}' in {folder}; for the file here, type {what}={name}.yaml.")
         raise unknown(what, name, [file.stem for file in folder.glob("*.yaml")], str(folder))
     try:
         values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)

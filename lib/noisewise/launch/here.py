@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,10 +32,11 @@ def run_here_and_now(run: Run, root: Path, settings: Settings) -> int:
             if ranks.first:
                 commit(chain, root, settings)
                 _forget_lost_packs(chain, root, settings)
+            was_done = RunFolder.of(root, run).result.exists()
             ranks.barrier()
             status = _in_turn(chain, root, control, ranks)
             if status == cli.DONE and ranks.first:
-                _show(run, RunFolder.of(root, run).glance())
+                _show(run, RunFolder.of(root, run).glance(), was_done)
             return status
     except RunError as error:
         raise UserError(f"{error.message}. {error.advice}") from None
@@ -90,20 +92,24 @@ def _forget_lost_packs(chain: list[Run], root: Path, settings: Settings) -> None
             RunFolder.of(root, each).result.unlink(missing_ok=True)
 
 
-def _show(run: Run, result: Mapping[str, Any]) -> None:
+def _show(run: Run, result: Mapping[str, Any], was_done: bool) -> None:
     """Print the summary of a pack, or a result's plain values, one a line."""
     if isinstance(run, Prepare):
-        _show_pack(result)
+        _show_pack(result, was_done)
         return
     for name, value in result.items():
         if not isinstance(value, (list, dict)):
             print(f"  {name:<24} {value:.4f}" if isinstance(value, float) else f"  {name:<24} {value}")
 
 
-def _show_pack(result: Mapping[str, Any]) -> None:
-    from noisewise.data.pack import Pack
+def _show_pack(result: Mapping[str, Any], was_done: bool) -> None:
+    from noisewise.data.pack import MANIFEST, Pack
     from noisewise.data.summary import describe
 
-    for line in describe(Pack.open(Path(result["pack"]))):
-        print(line.encode(errors="backslashreplace").decode())
-    print(f"made in   {result['seconds']:.1f} s")
+    pack = Pack.open(Path(result["pack"]))
+    print("\n".join(describe(pack)))
+    if was_done:
+        made = time.strftime("%Y-%m-%d %H:%M", time.localtime((pack.folder / MANIFEST).stat().st_mtime))
+        print(f"it was made on {made}; images that changed since are not in it: to make it again, remove it first")
+    else:
+        print(f"made in   {result['seconds']:.1f} s")

@@ -85,7 +85,8 @@ def _check_fraction(run: Pretrain, count: int, whole: int) -> None:
             "config",
             f"the recipe's batch of {batch} is larger than the {count} training images that "
             f"data.fraction={run.fraction:g} leaves of the {whole} of {run.prepare.dataset}",
-            f"Set data.fraction to at least {enough:g}, or the recipe's batch to at most {count}, then submit again.",
+            f"Set data.fraction to at least {enough:g}, or recipe.pretrain.{run.method}.batch to at most {count}, then "
+            "submit again.",
         )
 
 

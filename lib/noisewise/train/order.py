@@ -18,7 +18,8 @@ def full_batches(count: int, batch: int, seed: int, epoch: int) -> list[np.ndarr
         raise RunError(
             "config",
             f"the recipe's batch of {batch} is larger than the {count} training images",
-            f"Set the recipe's batch to at most {count}, then submit the grid again.",
+            f"Set the recipe's batch to at most {count} (in a grid: recipe.pretrain.METHOD.batch=…; in a single run: "
+            "batch=…), then submit again.",
         )
     order = numpy_generator("order", seed, epoch).permutation(count)
     return [order[start : start + batch] for start in range(0, count - batch + 1, batch)]

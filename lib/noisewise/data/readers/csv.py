@@ -56,6 +56,8 @@ def _parse(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
             header = [name.strip() for name in next(reader, [])]
             return header, [(reader.line_num, [value.strip() for value in values]) for values in reader if any(values)]
     except UnicodeDecodeError as error:
+        if error.object.startswith(b"PAR1"):
+            raise RunError("data", f"{path} is a Parquet file", "Set the dataset's source.kind to parquet.") from None
         odd = error.object[error.start]
         raise RunError(
             "data", f"{path} is not UTF-8: it holds the byte 0x{odd:02x}", "Save it as UTF-8 (in Excel: CSV UTF-8)."

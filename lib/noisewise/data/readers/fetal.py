@@ -10,9 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from noisewise.data.readers.csv import read_lines
-from noisewise.data.readers.layout import SUFFIXES, find
+from noisewise.data.readers.layout import find
 from noisewise.data.readers.origin import NAMED, Origin, absent
-from noisewise.data.readers.walk import files_below, folders_in, plain
+from noisewise.data.readers.walk import SUFFIXES, files_below, folders_in, plain
 from noisewise.data.table import Row, Table
 from noisewise.errors import RunError
 from noisewise.runs.config import Source

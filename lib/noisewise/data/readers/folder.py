@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from noisewise.data.readers.patients import find_patients
-from noisewise.data.readers.walk import files_below, folders_in
+from noisewise.data.readers.walk import SUFFIXES, files_below, folders_in
 from noisewise.data.table import SPLIT_NAMES, Row, Table
 from noisewise.errors import RunError
 from noisewise.runs.config import Source
@@ -82,6 +82,12 @@ def _classes(parent: Path) -> list[Path]:
             "data",
             f"{parent} holds {len(files)} files, such as {files[0].name}, but no folder for a class",
             _other_kind(files) or _other_kind(_files_in(parent.parent)) or ELSEWHERE,
+        )
+    if loose := [file for file in files if file.suffix.lower() in SUFFIXES]:
+        raise RunError(
+            "data",
+            f"{parent} holds {len(loose)} images beside the folders of its classes, such as {loose[0].name}",
+            "Put them into the folder of their class, or elsewhere.",
         )
     return folders
 

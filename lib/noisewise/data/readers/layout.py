@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from noisewise.data.readers.origin import Origin, absent
-from noisewise.data.readers.walk import files_below, folders_in, plain
+from noisewise.data.readers.walk import SUFFIXES, files_below, folders_in, plain
 from noisewise.data.table import SPLIT_NAMES, Row, Table
 from noisewise.errors import RunError
 
-SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"}
 DOWN = 4  # levels below the root where a dataset may lie
 UP = 2  # levels above: the root may have been set to a folder within the dataset
 

@@ -45,7 +45,7 @@ class Header:
 
 
 def read(source: Source, root: Path) -> Table:
-    """The images of the archive `root`, named ROOT/SPLIT/NUMBER, with its official split.
+    """The images of the archive `root`, named ROOT/SPLIT/NUMBER, with its official split; val or test may be lacking.
 
     Raises:
         RunError: data; no such file, one that is damaged or lacks arrays, several labels an image, or volumes.
@@ -55,6 +55,8 @@ def read(source: Source, root: Path) -> Table:
     shapes, rows = {}, []
     with _open(root) as archive:
         for split in sorted(SPLITS):
+            if split != "train" and not {f"{split}_images.npy", f"{split}_labels.npy"} & set(archive.namelist()):
+                continue  # cut from the training images
             shapes[split] = _image_shape(archive, split, root)
             labels = _labels(archive, split, shapes[split][0], root)
             digits = max(DIGITS, len(str(len(labels))))  # so that the order of names is that of numbers

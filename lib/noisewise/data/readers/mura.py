@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from noisewise.data.readers.csv import read_lines
-from noisewise.data.readers.layout import SUFFIXES, find, split_folders, usual_split
+from noisewise.data.readers.layout import find, split_folders, usual_split
 from noisewise.data.readers.origin import NAMED, Origin, absent
-from noisewise.data.readers.walk import files_below, folders_in, plain
+from noisewise.data.readers.walk import SUFFIXES, files_below, folders_in, plain
 from noisewise.data.table import Row, Table
 from noisewise.errors import RunError
 from noisewise.runs.config import Source

@@ -54,7 +54,9 @@ def _read_columns(source: Source, path: Path) -> dict[str, list[str]]:
             raise
         reason = str(error).splitlines()[0]
         raise RunError(
-            "data", f"{path} is not a whole Parquet file: {reason}", "Replace it by a whole copy, or write it again."
+            "data",
+            f"{path} is not a whole Parquet file: {reason}",
+            "Replace it by a whole copy, or write it again; if it is a table as text, set the source's kind to csv.",
         ) from None
 
 

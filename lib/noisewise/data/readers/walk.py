@@ -8,6 +8,7 @@ from pathlib import Path
 
 from noisewise.errors import RunError
 
+SUFFIXES = {".bmp", ".dcm", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}  # that images mostly have
 CLUTTER = {"__macosx", "desktop.ini", "thumbs.db"}  # left behind by file browsers, as hidden files are
 
 
