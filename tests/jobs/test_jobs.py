@@ -8,9 +8,14 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from noisewise.grid.files import DatasetFile
+from noisewise.grid.names import READERS
+from noisewise.runs.config import Invariance, Normalise, Source, Split
 
 JOBS = Path(__file__).parents[2] / "jobs"
 NETWORK = ("resolution=16", "stem=standard", "epochs=2", "batch=16", "decay_from_epoch=0")
@@ -35,6 +40,13 @@ def where(shapes, tmp_path_factory) -> tuple[str, ...]:
 
 def folders(where, stage: str) -> list[Path]:
     return sorted((Path(where[2].removeprefix("runs=")) / stage).glob("*"))
+
+
+def test_help_of_prepare_names_every_key_of_a_dataset_file():
+    code, output = job("prepare", "help=true")
+    keys = [item.name for part in (DatasetFile, Source, Split, Normalise, Invariance) for item in fields(part)]
+    assert code == 0 and not [key for key in keys if key not in output]
+    assert not [kind for kind in READERS if kind not in output]
 
 
 def test_prepare_says_what_it_packed(where):

@@ -39,11 +39,10 @@ OF_THE_FILE = {
 class Converted:
     """What an image became, without its pixels.
 
-    stamp: its file's size in bytes and time of change in ns. reason: why it cannot be used; None if it can, then also
-    sha256: of the file, or of an archive's member's pixels. checksum: CRC-32 of the stored bytes. mean, square: of the
-    pixels in [0, 255] and of their squares, a channel each. peak: how bright it is (`images.Decoded`). side: the longer
-    one of the image as it was, pixels.
-    place: offset and length in the beton, bytes.
+    stamp: its file's size in bytes and time of change in ns. reason: why it cannot be used; None if it can, and then:
+    sha256: of the file, or of an archive's member's pixels. checksum: CRC-32 of the stored bytes.
+    mean, square: of the pixels in [0, 255] and of their squares, a channel each. peak: its brightness
+    (`images.Decoded`). side: its longer one before, pixels. place: offset and length in the beton, bytes.
     """
 
     stamp: tuple[int, int]
