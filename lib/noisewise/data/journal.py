@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,7 @@ class Journal:
 
     def commit(self, pages: int, end: int, images: Mapping[str, Converted]) -> None:
         """Note that these images are in the beton, whose `pages` whole pages end at the byte `end`."""
-        self._append({"pages": pages, "end": end, "images": {name: asdict(item) for name, item in images.items()}})
+        self._append({"pages": pages, "end": end, "images": {name: vars(item) for name, item in images.items()}})
 
     def _recover(self, lines: list[bytes], held: int) -> int:
         """Take over every line whose page the beton holds; returns how many bytes of lines those are."""

@@ -5,7 +5,7 @@ it; another that wants the same pack waits. Whatever ends it (a kill, a full dis
 converted stays, and the next attempt goes on from there; images that have changed since are converted again.
 
 `format: auto` is raw as long as the pixels take at most 40 GB, as those of the study's five datasets do at 256 px, and
-JPEG above: a raw pack is exact and read several times faster, a JPEG one about a sixth of its size (bench/convert.md).
+JPEG above: a raw pack is exact and read many times faster, a JPEG one has about a sixth of its size (bench/convert.md).
 """
 
 from __future__ import annotations
