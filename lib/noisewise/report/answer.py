@@ -134,7 +134,8 @@ def _effects(cells: Sequence[Cell], factor: str, reference: str, title: str) -> 
     effects = {level: effect for level, effect in effects.items() if effect}
     if not effects:
         return ""
-    count = len({getattr(cell, other) for cell in cells})
+    done = {(getattr(cell, factor), getattr(cell, other)) for cell in cells if cell.stat("f1_best")}
+    count = len({value for level, value in done if level != reference and (reference, value) in done})
     over = f"{reference} init" if factor == "init" else reference
     averaged = f", mean over {words.plural(count, words.KINDS[other])}" if count > 1 else ""
     told = [
