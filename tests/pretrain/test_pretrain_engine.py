@@ -64,7 +64,7 @@ def test_a_fraction_smaller_than_a_batch_is_refused_with_what_to_set(shapes, run
         "batch of 16 is larger than the 6 training images that data.fraction=0.1 leaves of the 48 of shapes"
         in error.value.message
     )
-    assert "data.fraction to at least 0.334, or the recipe's batch to at most 6" in error.value.advice
+    assert "data.fraction to at least 0.334, or recipe.pretrain.simclr.batch to at most 6" in error.value.advice
     assert pretrain(replace(run, fraction=0.334), shapes, tmp_path)["train_images"] >= 16
 
 
