@@ -34,7 +34,8 @@ def error_of(kind: str, root: Path) -> RunError:
 )
 def test_missing_dataset_says_where_to_get_it(tmp_path, kind, page, terms):
     error = error_of(kind, tmp_path / "nowhere")
-    assert str(tmp_path / "nowhere") in error.message and "nothing: there is no such folder" in error.message
+    assert str(tmp_path / "nowhere") in error.message and error.message.endswith("there is no such folder")
+    assert f"Unpack it into {tmp_path / 'nowhere'}" in error.advice
     assert page in error.advice and terms in error.advice and "about " in error.advice and "*." in error.advice
     (tmp_path / "empty").mkdir()
     assert "the folder is empty" in error_of(kind, tmp_path / "empty").message

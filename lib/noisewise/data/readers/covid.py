@@ -68,5 +68,5 @@ def _inputs(folder: Path) -> Path:
     if "images" in below:
         return below["images"]
     if masks := [inner for name, inner in below.items() if "mask" in name]:
-        raise RunError("data", f"{folder} has {masks[0].name} but no images", ORIGIN.advice)
+        raise RunError("data", f"{folder} has {masks[0].name} but no images", ORIGIN.advice(folder.parent.parent))
     return folder

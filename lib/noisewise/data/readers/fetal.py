@@ -93,7 +93,7 @@ def _known(table: Path, values: dict[str, str]) -> dict[str, str]:
     found = {plain(name): value for name, value in values.items()}
     if lacking := [column for column in COLUMNS if plain(column) not in found]:
         has = ", ".join(name for name in values if name)
-        raise RunError("data", f"{table} has no column '{lacking[0]}'. It has: {has}", ORIGIN.advice)
+        raise RunError("data", f"{table} has no column '{lacking[0]}'. It has: {has}", ORIGIN.advice(table.parent))
     return {column: found[plain(column)] for column in COLUMNS}
 
 

@@ -26,27 +26,23 @@ class Origin:
     terms: str
     tree: str
 
-    @property
-    def advice(self) -> str:
-        """What to do without a whole copy."""
+    def advice(self, root: Path) -> str:
+        """What to do without a whole copy at `root`."""
         return (
             f"Download it (about {self.size}) from {self.page}\n"
             f"Terms: {self.terms}\n"
-            "Unpack it into the folder that the dataset's source.root names, which then holds, there or further down:\n"
+            f"Unpack it into {root}, which then holds, there or further down:\n"
             f"{textwrap.indent(textwrap.dedent(self.tree).strip(), '  ')}"
         )
 
 
 def absent(origin: Origin, root: Path, lacking: str) -> RunError:
     """The error for a dataset that is not at `root`, or not whole; `lacking` says what was looked for in vain."""
-    return RunError(
-        "data", f"{root} does not hold {origin.title}: {lacking}. Found there: {_found(root)}", origin.advice
-    )
+    what = f"{lacking}. Found there: {_found(root)}" if root.exists() else "there is no such folder"
+    return RunError("data", f"{root} does not hold {origin.title}: {what}", origin.advice(root))
 
 
 def _found(root: Path) -> str:
-    if not root.exists():
-        return "nothing: there is no such folder"
     if not root.is_dir():
         return "a file, where a folder should be"
     names = sorted(path.name + "/" * path.is_dir() for path in root.iterdir() if not path.name.startswith("."))
