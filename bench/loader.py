@@ -92,7 +92,7 @@ def torchvision_batches(task: str, data: Path, workers: int) -> Callable[[], Ite
     from torchvision.datasets import ImageFolder
 
     from noisewise.runs.config import Normalise
-    from noisewise.runs.recipe import SimCLR
+    from noisewise.runs.methods import SimCLR
 
     def pixels(image: object) -> torch.Tensor:
         return torch.from_numpy(np.array(image.resize((SIZES["pixels"],) * 2, 2)))
@@ -128,7 +128,7 @@ def noisewise_batches(task: str, data: Path, threads: int) -> Callable[[], Itera
     from noisewise.data.loader import open_images
     from noisewise.data.pack import Pack, pack_folder
     from noisewise.runs.config import Invariance, Normalise, Prepare, Source
-    from noisewise.runs.recipe import SimCLR
+    from noisewise.runs.methods import SimCLR
 
     torch.set_num_threads(threads)
     if raw_images.THREADS != GATHERING:

@@ -19,7 +19,7 @@ from noisewise.models.backbone import build_backbone
 from noisewise.models.heads import Classifier
 from noisewise.runs.config import Finetune, Invariance, Noise, Normalise, Prepare, Pretrain
 from noisewise.runs.folder import RunFolder, Settings
-from noisewise.runs.recipe import METHODS, exists
+from noisewise.runs.methods import METHODS, exists
 from noisewise.track import Tracker
 from noisewise.train import order
 from noisewise.train.control import Control

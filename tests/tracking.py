@@ -7,7 +7,7 @@ import textwrap
 
 from noisewise.runs.config import Prepare, Pretrain, Run
 from noisewise.runs.folder import RunFolder
-from noisewise.runs.recipe import SimCLR
+from noisewise.runs.methods import SimCLR
 from noisewise.track import read_metrics
 
 RUN: Run = Pretrain(Prepare("nct"), "simclr", SimCLR(), seed=3)

@@ -143,7 +143,7 @@ def _mirror(order: dict[str, Any]) -> str:
     lost = 0
     for record in _follow(Path(order["metrics"]), order["offset"], listener):
         try:
-            run.log({name: value for name, value in record.items() if value is not None})
+            run.log(_loggable(record, Path(order["metrics"]).parent))
         except Exception as error:
             lost, problem = lost + 1, f"{lost + 1} records were not mirrored: {_line(error)}"
     summary = json.loads(last_word[0] or b"null")
@@ -153,6 +153,15 @@ def _mirror(order: dict[str, Any]) -> str:
     except Exception as error:
         problem = problem or f"its run was not closed: {_line(error)}"
     return problem
+
+
+def _loggable(record: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A record as wandb takes it: without nulls, its pictures (name -> file below the run's folder) as images."""
+    import wandb
+
+    values = {name: value for name, value in record.items() if value is not None}
+    pictures = values.pop("pictures", {})
+    return values | {name: wandb.Image(str(folder / file)) for name, file in pictures.items()}
 
 
 def _init(order: dict[str, Any]) -> tuple[Any, str]:

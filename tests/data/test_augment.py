@@ -10,7 +10,8 @@ from torchvision.transforms.v2 import functional as peer
 
 from noisewise.data.augment import Augmenter, evaluation_view
 from noisewise.runs.config import Invariance, Normalise
-from noisewise.runs.recipe import Augmentation, SimCLR
+from noisewise.runs.methods import SimCLR
+from noisewise.runs.recipe import Augmentation
 
 PLAIN = Normalise(mean=[0.0, 0.0, 0.0], std=[1.0, 1.0, 1.0])
 NOTHING = Augmentation(crop_min=1.0)

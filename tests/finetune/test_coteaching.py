@@ -9,7 +9,7 @@ from tests.train.toy import Table
 from noisewise.errors import RunError
 from noisewise.finetune.coteaching import Method, assumed_rate, keep_share, small_loss
 from noisewise.runs.config import Noise
-from noisewise.runs.recipe import CoTeaching
+from noisewise.runs.methods import CoTeaching
 from noisewise.train.method import Batch
 from noisewise.train.ranks import Ranks
 

@@ -6,7 +6,7 @@ import pytest
 
 from noisewise.errors import UserError
 from noisewise.grid.files import JOBS, load_dataset, load_grid, load_recipe, merge, resolve_recipe
-from noisewise.runs.recipe import METHODS
+from noisewise.runs.methods import METHODS
 
 
 def write(folder, name, text):

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.train.toy import TIMES
 
 from noisewise.finetune.engine import finetune
 from noisewise.grid.expand import read_grid
@@ -80,7 +81,7 @@ def stamp(folder: RunFolder) -> int:
 
 def timeless(folder: RunFolder) -> list[dict]:
     lines = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key not in ("time", "images_per_second")} for line in lines]
+    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
 
 
 def check_same_tensors(one, other, part=None) -> None:

@@ -9,7 +9,7 @@ from noisewise.report.collect import Row
 from noisewise.runs.config import Finetune, Noise, Prepare, Pretrain, Run, Source
 from noisewise.runs.files import write_json
 from noisewise.runs.folder import RunFolder, Settings
-from noisewise.runs.recipe import METHODS, SimCLR
+from noisewise.runs.methods import METHODS, SimCLR
 
 CLASSES = ["mono, whole", "mono, broken", "poly, whole", "poly, broken"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from noisewise.runs.config import Finetune, Noise, Prepare, Pretrain
-from noisewise.runs.recipe import CoTeaching, SimCLR
+from noisewise.runs.methods import CoTeaching, SimCLR
 
 PREPARE = Prepare("nct")
 PRETRAIN = Pretrain(PREPARE, "simclr", SimCLR(), init="imagenet", seed=1)

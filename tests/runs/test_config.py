@@ -25,7 +25,7 @@ from noisewise.runs.config import (
     init_name,
     to_dict,
 )
-from noisewise.runs.recipe import CrossEntropy, SimCLR
+from noisewise.runs.methods import CrossEntropy, SimCLR
 from tests.runs.examples import FINETUNE, PREPARE, PRETRAIN, RUNS
 
 GOLDEN = {"prepare": "1122b1ad6c0d", "pretrain": "056fc9f81cc9", "finetune": "9d19673215d0"}

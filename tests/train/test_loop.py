@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from tests.train.toy import EPOCHS, toy_images, toy_loop
+from tests.train.toy import EPOCHS, TIMES, toy_images, toy_loop
 
 from noisewise.errors import RunError
 from noisewise.train.control import Control, Interrupted
@@ -30,7 +30,7 @@ class StopAfter(Control):
 def outcome(loop, folder):
     """All that a run leaves, without times."""
     metrics = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
-    timeless = [{k: v for k, v in line.items() if k not in ("time", "images_per_second")} for line in metrics]
+    timeless = [{k: v for k, v in line.items() if k not in TIMES} for line in metrics]
     return {name: value.tolist() for name, value in loop.method.state_dict().items()}, timeless
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from noisewise.errors import RunError
 from noisewise.pretrain.simclr import nt_xent
 from noisewise.runs.config import Noise
-from noisewise.runs.recipe import FINETUNE
+from noisewise.runs.methods import FINETUNE
 from noisewise.train import loop as loops
 from noisewise.train.control import Control, Interrupted
 from noisewise.train.method import Batch

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from noisewise.runs.recipe import Recipe
-from noisewise.train.schedule import build_optimiser, learning_rate, set_learning_rate
+from noisewise.train.optimiser import build_optimiser, set_learning_rate
+from noisewise.train.schedule import learning_rate
 
 
 def test_cosine_agrees_with_torch():

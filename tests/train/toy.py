@@ -19,6 +19,7 @@ from noisewise.train.method import Batch, Method
 from noisewise.train.ranks import Ranks
 
 COUNT, EPOCHS, BATCH = 30, 3, 8
+TIMES = ("time", "images_per_second", "data_seconds")  # what differs between two runs of one thing
 
 
 class Toy(Method):

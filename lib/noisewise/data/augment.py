@@ -10,6 +10,8 @@ sampling: 1,700 and 2,800.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -39,6 +41,7 @@ _DRAWS = {
 }
 
 
+@dataclass(frozen=True)
 class Augmenter:
     """Makes random views of a batch.
 
@@ -49,17 +52,21 @@ class Augmenter:
         normalise: mean and standard deviation of what goes into the network.
     """
 
-    def __init__(self, config: Augmentation, allowed: Invariance, resolution: int, normalise: Normalise) -> None:
-        self.config = config
-        self.allowed = allowed
-        self.resolution = resolution
-        self.normalise = normalise
+    config: Augmentation
+    allowed: Invariance
+    resolution: int
+    normalise: Normalise
 
-    @torch.no_grad()
     def __call__(
         self, images: Tensor, generator: torch.Generator, rows: slice | None = None, total: int | None = None
     ) -> Tensor:
-        """One view of each image.
+        """One view of each image, normalised; as `view` otherwise."""
+        return self._views(images, generator, rows, total, self.normalised)
+
+    def view(
+        self, images: Tensor, generator: torch.Generator, rows: slice | None = None, total: int | None = None
+    ) -> Tensor:
+        """One view of each image, in [0, 1].
 
         Args:
             images: uint8 [n, S, S, 3] on any device; left as they are.
@@ -68,15 +75,30 @@ class Augmenter:
                 batch, so that several ranks see what one would.
 
         Returns:
-            float32 [n, 3, R, R], normalised, channels last in memory.
+            float32 [n, 3, R, R].
         """
+        return self._views(images, generator, rows, total, lambda view: view)
+
+    def normalised(self, view: Tensor) -> Tensor:
+        """[n, 3, H, W] in [0, 1] as the network takes it: mean and deviation taken out, channels last in memory."""
+        return _normalised(view, self.normalise)
+
+    @torch.no_grad()
+    def _views(
+        self,
+        images: Tensor,
+        generator: torch.Generator,
+        rows: slice | None,
+        total: int | None,
+        finish: Callable[[Tensor], Tensor],
+    ) -> Tensor:
         draws = _draw(generator, len(images) if total is None else total, rows)
         if len(draws["angle"]) != len(images):
             raise ValueError(f"{len(images)} images, but random numbers for {len(draws['angle'])}")
         step = max(1, len(images)) if images.is_cuda else CPU_BLOCK
         with torch.autocast(images.device.type, enabled=False):  # bfloat16 would leave 8 bits of each weight
             blocks = [slice(start, start + step) for start in range(0, max(1, len(images)), step)]
-            return torch.cat([self._view(images[block], _part(draws, block)) for block in blocks])
+            return torch.cat([finish(self._view(images[block], _part(draws, block))) for block in blocks])
 
     def _view(self, images: Tensor, draws: dict[str, Tensor]) -> Tensor:
         view = self._reshape(images, draws)
@@ -84,7 +106,7 @@ class Augmenter:
             view = self._recolour(view, draws)
             view = self._blur(view, draws)
             view = self._solarise(view, draws)
-        return _normalised(view, self.normalise)
+        return view
 
     def _reshape(self, images: Tensor, draws: dict[str, Tensor]) -> Tensor:
         size, keep = images.shape[1], (self.config.crop_min, self.config.crop_max)

@@ -9,7 +9,7 @@ from noisewise.errors import UserError, unknown
 from noisewise.grid.names import BACKBONES, READERS
 from noisewise.runs.config import Source
 from noisewise.runs.intensity import parse_intensity
-from noisewise.runs.recipe import Recipe
+from noisewise.runs.recipe import Augmentation, Recipe
 
 if TYPE_CHECKING:
     from noisewise.grid.files import DatasetFile
@@ -20,8 +20,8 @@ COLUMNS = ("image", "label", "split", "patient", "clean_label")
 LEGAL = {
     "backbone": BACKBONES,
     "stem": ("auto", "small", "standard"),
-    "optimiser": ("sgd", "adam"),
-    "schedule": ("cosine", "constant"),
+    "optimiser": ("sgd", "adam", "adamw", "lars"),
+    "schedule": ("cosine", "constant", "step"),
     "precision": ("auto", "fp32", "bf16"),
 }
 MOST = 1e9
@@ -29,7 +29,11 @@ RANGES = {
     "resolution": (1, MAX_SIZE),
     "epochs": (1, MOST),
     "batch": (1, MOST),
+    "accumulate": (1, MOST),
     "lr": (1e-12, 1e3),
+    "lr_batch": (0, MOST),
+    "bias_lr": (0, 1e3),
+    "step_factor": (1e-6, 1),
     "momentum": (0, 0.9999),
     "weight_decay": (0, 1e3),
     "final_lr": (0, 1e3),
@@ -40,6 +44,17 @@ RANGES = {
     "projector_hidden": (1, MOST),
     "projector_out": (1, MOST),
     "ramp_epochs": (0, MOST),
+    "probe_epochs": (0, MOST),
+    "key_momentum": (0, 0.999999),
+    "redundancy": (0, 1e3),
+    "permutations": (2, 1000),
+    "tile": (0, MAX_SIZE),
+    "hidden": (1, MOST),
+    "zoom": (1.01, 16),
+    "beta": (0, 1e3),
+    "latent": (1, MOST),
+    "width": (1, MOST),
+    "discriminator_steps": (1, 100),
 }
 
 
@@ -66,18 +81,40 @@ def check_recipe(recipe: Recipe, where: str) -> None:
     for key, (least, most) in RANGES.items():
         if hasattr(recipe, key):
             check_range(key, getattr(recipe, key), least, most, where)
-    for key, value in vars(recipe.augmentation).items():
-        check_range(f"augmentation.{key}", value, 0, 0.5 if key == "hue" else 1, where)
-    if not 0 < recipe.augmentation.crop_min <= recipe.augmentation.crop_max:
-        raise UserError(f"{where}: augmentation.crop_min must be above 0 and at most crop_max.")
+    for part in ("augmentation", "second"):
+        if hasattr(recipe, part):
+            _check_augmentation(getattr(recipe, part), part, where)
+    if recipe.accumulate > recipe.batch / 2:
+        raise UserError(
+            f"{where}: a batch of {recipe.batch} in accumulate={recipe.accumulate} parts leaves fewer than two images "
+            f"a part; set accumulate to at most {max(1, recipe.batch // 2)}."
+        )
+    _check_schedule(recipe, where)
+    rate = getattr(recipe, "assume_rate", "known")
+    if rate != "known" and (isinstance(rate, str) or not 0 <= rate < 1):
+        raise UserError(f"{where}: assume_rate is {rate!r}; it must be known, or at least 0 and below 1.")
+    queue = getattr(recipe, "queue", "auto")
+    if queue != "auto" and (isinstance(queue, str) or queue < recipe.batch or queue % recipe.batch):
+        raise UserError(f"{where}: queue is {queue!r}; it must be auto, or a multiple of the batch, {recipe.batch}.")
+
+
+def _check_augmentation(augmentation: Augmentation, part: str, where: str) -> None:
+    for key, value in vars(augmentation).items():
+        check_range(f"{part}.{key}", value, 0, 0.5 if key == "hue" else 1, where)
+    if not 0 < augmentation.crop_min <= augmentation.crop_max:
+        raise UserError(f"{where}: {part}.crop_min must be above 0 and at most crop_max.")
+
+
+def _check_schedule(recipe: Recipe, where: str) -> None:
     if recipe.schedule == "cosine" and recipe.decay_from_epoch >= recipe.epochs:
         raise UserError(
             f"{where}: decay_from_epoch is {recipe.decay_from_epoch:g}, and there are only {recipe.epochs} epochs, "
             f"so the learning rate would never fall; set decay_from_epoch lower, or schedule=constant."
         )
-    rate = getattr(recipe, "assume_rate", "known")
-    if rate != "known" and (isinstance(rate, str) or not 0 <= rate < 1):
-        raise UserError(f"{where}: assume_rate is {rate!r}; it must be known, or at least 0 and below 1.")
+    if not all(0 < share < 1 for share in recipe.step_at):
+        raise UserError(f"{where}: step_at is {recipe.step_at}; it lists shares of the epochs between 0 and 1.")
+    if len(recipe.betas) != 2 or not all(0 <= beta < 1 for beta in recipe.betas):
+        raise UserError(f"{where}: betas is {recipe.betas}; it takes two numbers, each at least 0 and below 1.")
 
 
 def check_dataset(dataset: DatasetFile, where: str) -> None:

@@ -22,7 +22,7 @@ from noisewise.grid.files import (
 )
 from noisewise.runs.config import Finetune, Noise, Prepare, Pretrain, Run, ancestors
 from noisewise.runs.fraction import check_fraction
-from noisewise.runs.recipe import exists
+from noisewise.runs.methods import exists
 
 
 @dataclass(frozen=True)

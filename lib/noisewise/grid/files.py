@@ -15,7 +15,8 @@ import noisewise
 from noisewise.errors import UserError, unknown
 from noisewise.grid.check import MAX_SIZE, check_dataset, check_range, check_recipe
 from noisewise.runs.config import Invariance, Normalise, Prepare, Source, Split
-from noisewise.runs.recipe import METHODS, FinetuneRecipe, PretrainRecipe, Recipe
+from noisewise.runs.methods import METHODS
+from noisewise.runs.recipe import FinetuneRecipe, PretrainRecipe, Recipe
 from noisewise.runs.schema import build, check_keys
 
 STAGE_RECIPES = {"pretrain": PretrainRecipe, "finetune": FinetuneRecipe}

@@ -7,7 +7,7 @@ from pathlib import Path
 import noisewise
 from noisewise.errors import UserError, unknown
 from noisewise.runs.config import WEIGHTS
-from noisewise.runs.recipe import FINETUNE, PRETRAIN
+from noisewise.runs.methods import FINETUNE, PRETRAIN
 
 # Kind of noise -> whether this version can make it (`noisewise.data.noise`).
 NOISE = {

@@ -11,7 +11,7 @@ from noisewise.grid.check import MAX_SIZE, check_range
 from noisewise.grid.expand import Builder, fractions, why_missing
 from noisewise.grid.files import DataLevels, load_dataset, load_recipe
 from noisewise.runs.config import Finetune, Noise, Prepare, Pretrain, Run, ancestors
-from noisewise.runs.recipe import PRETRAIN
+from noisewise.runs.methods import PRETRAIN
 from noisewise.runs.schema import build
 
 WHERE = "the command line"

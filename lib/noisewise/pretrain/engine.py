@@ -7,15 +7,17 @@ from contextlib import ExitStack, closing
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
 
 from noisewise.data.augment import Augmenter
 from noisewise.data.engine import open_pack
 from noisewise.data.loader import open_images
+from noisewise.data.pack import Pack
 from noisewise.data.subset import training_images
 from noisewise.errors import RunError
 from noisewise.models.initial import build_encoder
+from noisewise.pretrain.looks import PROBES, Looks
 from noisewise.runs.config import Pretrain
 from noisewise.runs.folder import RunFolder, Settings
 from noisewise.track import Tracker
@@ -34,28 +36,27 @@ def pretrain(run: Pretrain, folder: RunFolder, settings: Settings, ranks: Ranks,
         RunError: in any of the classes of `noisewise.runs.failure`.
     """
     recipe = run.recipe
-    if recipe.batch % ranks.world:
-        raise RunError(
-            "config",
-            f"the recipe's batch of {recipe.batch} cannot be shared equally by {ranks.world} ranks",
-            "Set the recipe's batch to a multiple of the ranks, then submit the grid again.",
-        )
+    _check_parts(run, ranks)
     pack = open_pack(run.prepare, settings, ranks)
     train = training_images(pack, run.fraction)
     _check_fraction(run, len(train), len(pack.indices("train")))
     seed_everything("initial weights", run.seed)
     encoder, loaded = build_encoder(run, folder, settings)
-    method = _build(run, encoder).to(ranks.device, memory_format=torch.channels_last)
+    augment = Augmenter(recipe.augmentation, run.allowed, recipe.resolution, run.normalise)
+    method = import_module(f"noisewise.pretrain.{run.method}").Method(recipe, encoder, augment, ranks, len(train))
+    method = method.to(ranks.device, memory_format=torch.channels_last)
     with ExitStack() as stack:
-        source = stack.enter_context(closing(open_images(pack, ranks.device, train)))
+        source = stack.enter_context(closing(open_images(pack, ranks.device, _shown(pack, train))))
         tracker = stack.enter_context(closing(Tracker(folder, run, settings))) if ranks.first else None
+        looks = Looks(run, folder, method, pack, source, ranks)
         place = Loop(
             method=method,
             recipe=recipe,
             seed=run.seed,
             order=lambda epoch: order.full_batches(len(train), recipe.batch, run.seed, epoch),
             images=lambda steps: source.batches([train[step] for step in steps]),
-            end_epoch=lambda epoch, history: {},
+            begin=looks.begin,
+            end_epoch=lambda epoch, history: looks.end_epoch(epoch),
             epoch_saved=lambda history: None,
             folder=folder,
             settings=settings,
@@ -66,14 +67,34 @@ def pretrain(run: Pretrain, folder: RunFolder, settings: Settings, ranks: Ranks,
         if not tracker:
             return {}
         checkpoint.save_weights(folder.encoder, method.encoder)
+        first, *_, last = place.history
         result = {
-            "loss": place.history[-1]["loss"],
+            "loss": last["loss"],
+            **{name: last[name] for name in PROBES},
+            **{f"initial_{name}": first[name] for name in PROBES},
             "epochs": recipe.epochs,
             "train_images": len(train),
             "initial_weights": loaded,
         }
         tracker.close(result)
         return result
+
+
+def _shown(pack: Pack, train: np.ndarray) -> np.ndarray:
+    """The pack's samples that are asked for: those that train, and those that the looks are at."""
+    return np.union1d(train, pack.indices("val"))
+
+
+def _check_parts(run: Pretrain, ranks: Ranks) -> None:
+    """Every rank needs as many images, in each part of a batch, as the others: what mixes samples counts on it."""
+    recipe, parts = run.recipe, ranks.world * run.recipe.accumulate
+    if recipe.batch % parts:
+        raise RunError(
+            "config",
+            f"the recipe's batch of {recipe.batch} cannot be shared equally by {ranks.world} ranks in "
+            f"{recipe.accumulate} parts each",
+            f"Set recipe.pretrain.{run.method}.batch to a multiple of {parts}, then submit the grid again.",
+        )
 
 
 def _check_fraction(run: Pretrain, count: int, whole: int) -> None:
@@ -88,8 +109,3 @@ def _check_fraction(run: Pretrain, count: int, whole: int) -> None:
             f"Set data.fraction to at least {enough:g}, or recipe.pretrain.{run.method}.batch to at most {count}, then "
             "submit again.",
         )
-
-
-def _build(run: Pretrain, encoder: nn.Module) -> nn.Module:
-    augment = Augmenter(run.recipe.augmentation, run.allowed, run.recipe.resolution, run.normalise)
-    return import_module(f"noisewise.pretrain.{run.method}").Method(run.recipe, encoder, augment)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 from noisewise.data.augment import Augmenter
 from noisewise.runs.recipe import Recipe
 from noisewise.train.method import Method
+from noisewise.train.ranks import Ranks
 
 
 class PretrainMethod(Method):
@@ -18,10 +19,24 @@ class PretrainMethod(Method):
         recipe: the method's own dataclass.
         encoder: a backbone, images [n, 3, R, R] -> features [n, encoder.out_features].
         augment: makes random views of uint8 images.
+        ranks: this process among its fellows.
+        train_images: how many images there are to learn from.
     """
 
-    def __init__(self, recipe: Recipe, encoder: nn.Module, augment: Augmenter) -> None:
+    def __init__(self, recipe: Recipe, encoder: nn.Module, augment: Augmenter, ranks: Ranks, train_images: int) -> None:
         super().__init__()
         self.recipe = recipe
         self.encoder = encoder
         self.augment = augment
+        self.ranks = ranks
+        self.train_images = train_images
+
+    def pictures(self, images: Tensor) -> dict[str, Tensor]:
+        """What a person should see of the method as it is, by name: float32 [k, 3, H, W] in [0, 1], laid in rows of 8.
+
+        Asked for in evaluation mode and without gradients, on the first rank alone, each time the encoder is probed.
+
+        Args:
+            images: a few of the validation images, always the same: uint8 [k, S, S, 3] on the device.
+        """
+        return {}

@@ -6,23 +6,24 @@ scaled to unit length and tau the temperature, the loss of view i whose other vi
     l(i, j) = -log( exp(z_i . z_j / tau) / sum over k != i of exp(z_i . z_k / tau) )
 
 averaged over all views of the global batch. The defaults are those of the study's public code (arXiv 2401.07990).
-The loss is checked against lightly's NTXentLoss, to 1e-5, and two ranks' against one's. Batch normalisation spans all
-ranks on GPUs (section 2.2), but on CPUs each rank's own rows.
+The loss is checked against lightly's NTXentLoss, to 1e-5, and a whole step on two ranks against one. Batch
+normalisation spans all ranks (section 2.2).
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.distributed.nn.functional import all_gather
+from torch import Tensor
 from torch.nn import functional as F
 
-from noisewise.data.augment import Augmenter
 from noisewise.models.heads import mlp
 from noisewise.pretrain.method import PretrainMethod
-from noisewise.runs import recipe as recipes
+from noisewise.runs.methods import SimCLR
 from noisewise.train.method import Batch
+from noisewise.train.ranks import gather_with_gradient
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
@@ -36,7 +37,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
         The mean over this rank's 2n views, against the views of all ranks; its mean over ranks is the global loss.
     """
     mine = F.normalize(torch.cat([first, second]).float(), dim=1)
-    everyone = _gather_with_gradient(mine)
+    everyone = gather_with_gradient(mine)
     count, rank = len(first), dist.get_rank() if dist.is_initialized() else 0
     own = torch.arange(2 * count, device=mine.device) + 2 * count * rank
     partner = own.roll(count)
@@ -46,19 +47,15 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(similarity, partner)
 
 
-def _gather_with_gradient(mine: Tensor) -> Tensor:
-    """All ranks' rows, in rank order; the backward pass sums every rank's gradient for mine."""
-    if not dist.is_initialized() or dist.get_world_size() == 1:
-        return mine
-    return torch.cat(all_gather(mine))
-
-
 class Method(PretrainMethod):
     """The encoder and a two-layer projection head."""
 
-    def __init__(self, recipe: recipes.SimCLR, encoder: nn.Module, augment: Augmenter) -> None:
-        super().__init__(recipe, encoder, augment)
-        self.projector = mlp(encoder.out_features, recipe.projector_hidden, recipe.projector_out)
+    recipe: SimCLR
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        recipe = self.recipe
+        self.projector = mlp(self.encoder.out_features, recipe.projector_hidden, recipe.projector_out)
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         views = [self.augment(batch.images, batch.generator, batch.rows, batch.total) for _ in range(2)]

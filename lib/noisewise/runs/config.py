@@ -16,13 +16,13 @@ from typing import Any, ClassVar, Optional, Union, get_type_hints
 
 from noisewise.errors import UserError, unknown
 from noisewise.runs.fraction import check_fraction, images_name
-from noisewise.runs.recipe import METHODS, Recipe
+from noisewise.runs.methods import METHODS
+from noisewise.runs.recipe import NO_PART_OF_THE_KEY, Recipe
 from noisewise.runs.schema import build
 
 KEY_LENGTH = 12
 STAGES = ("prepare", "pretrain", "finetune")
 WEIGHTS = ("random", "imagenet")
-NO_PART_OF_THE_KEY = {"key": False}  # a field that decides whether there is a result, not which
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Pretrain:
     """Weights learnt from images without labels.
 
     init: what it starts from: "random", "imagenet", or another pretraining (a chain).
-    recipe: the method's own dataclass (`noisewise.runs.recipe`).
+    recipe: the method's own dataclass (`noisewise.runs.methods`).
     fraction: of the training images that are used (`noisewise.data.subset`).
     """
 

@@ -1,4 +1,4 @@
-"""Why a run failed, in six classes, and what to do about each."""
+"""Why a run failed, in seven classes, and what to do about each."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import Any
 
 from noisewise.errors import RunError, UserError
 
-KINDS = ("config", "data", "oom", "nan", "node", "bug")
+KINDS = ("config", "data", "oom", "nan", "collapse", "node", "bug")
 
 ADVICE = {
     "config": "Mend the setting that the message names, then submit the grid again.",
     "data": "Mend the file that the message names, then submit the grid again.",
-    "oom": "Set a smaller recipe batch or resolution, or ask for more memory, then submit the grid again.",
+    "oom": "Set the recipe's accumulate=2 or more (the same batch, computed in parts), a smaller batch or resolution, "
+    "or ask for more memory, then submit the grid again.",
     "nan": "Lower the recipe's lr, or set precision=fp32, then submit the grid again.",
+    "collapse": "Lower the recipe's lr or give it a larger batch, then submit the grid again.",
     "node": "Nothing is wrong with the run: submit the grid again, it goes on from its last checkpoint.",
     "bug": "Please report it with the traceback in the run's log; submitting the grid again retries it.",
 }

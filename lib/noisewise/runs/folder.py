@@ -3,6 +3,7 @@
 config.yaml      the run, whole                    written first
 settings.json    what does not decide the result   data folder, tracking, threads
 metrics.jsonl    one object a line
+pictures/        what a pretraining draws, by epoch
 checkpoint.pt    the last step boundary saved      gone once the run is done
 lease.json       somebody is at work on it
 failure.json     why the last attempt failed
@@ -68,6 +69,7 @@ class RunFolder:
         self.encoder = self.path / "encoder.pt"
         self.model = self.path / "model.pt"
         self.predictions = self.path / "predictions.npz"
+        self.pictures = self.path / "pictures"
         self.lease = self.path / "lease.json"
         self.failure = self.path / "failure.json"
         self.result = self.path / "result.json"

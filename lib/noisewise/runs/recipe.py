@@ -1,15 +1,10 @@
-"""Hyper-parameters: one frozen dataclass a method, each field with the default the literature gives.
-
-They live on the planning side, apart from the methods' own files, because a run's key hashes every one of
-them and planning must not import torch. The module of a method is `noisewise.<stage>.<name>`; adding a method
-is that one file and one line in `PRETRAIN` or `FINETUNE` below.
-"""
+"""Hyper-parameters that all methods have; each method's own are in `noisewise.runs.methods`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib.util import find_spec
-from typing import Union
+
+NO_PART_OF_THE_KEY = {"key": False}  # a field that decides whether there is a result, or what is said, not which
 
 
 @dataclass(frozen=True)
@@ -40,7 +35,13 @@ class Recipe:
 
     resolution: side of the square that the network sees, pixels.
     batch: images a step, over all ranks together.
-    lr: peak learning rate for that global batch (never rescaled behind your back).
+    accumulate: parts that a batch is computed in, one after the other, to save memory; their gradients are averaged.
+        What looks at other images (batch normalisation, contrastive losses, Co-teaching's picks) sees its part only.
+    optimiser: "sgd", "adam", "adamw" or "lars". momentum and nesterov are of sgd and lars, betas of adam and adamw.
+    lr: peak learning rate, for the global batch as it is; or, with lr_batch, for a batch of that many images: it is
+        then scaled by batch / lr_batch (linear scaling, arXiv 1706.02677). final_lr and bias_lr are scaled with it.
+    bias_lr: lars's rate for biases and norms, which it neither decays nor adapts (0: as lr).
+    schedule: "cosine" to final_lr, "constant", or "step": times step_factor after each share step_at of the epochs.
     warmup_epochs: epochs of linear warm-up from 0, before the schedule.
     decay_from_epoch: the cosine starts here; until then the rate is at its peak.
     stem: "small" (3x3, stride 1, no pooling), "standard" (7x7, stride 2, pooling), or "auto": small up to 64 px.
@@ -52,13 +53,19 @@ class Recipe:
     resolution: int = 224
     epochs: int = 50
     batch: int = 128
+    accumulate: int = 1
     optimiser: str = "sgd"
     lr: float = 0.01
+    lr_batch: int = 0
+    bias_lr: float = 0.0
     momentum: float = 0.9
     nesterov: bool = False
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
     weight_decay: float = 1e-4
     schedule: str = "cosine"
     final_lr: float = 0.0
+    step_at: list[float] = field(default_factory=lambda: [0.3, 0.6, 0.8])
+    step_factor: float = 0.2
     warmup_epochs: float = 0.0
     decay_from_epoch: float = 0.0
     precision: str = "auto"
@@ -67,27 +74,14 @@ class Recipe:
 
 @dataclass(frozen=True)
 class PretrainRecipe(Recipe):
-    """A pretraining method without settings of its own."""
+    """What the pretraining methods share; enough for one without settings of its own.
+
+    probe_epochs: epochs between looks at how good the encoder is (0: before the first and after the last epoch only).
+    """
 
     epochs: int = 600
     batch: int = 256
-
-
-@dataclass(frozen=True)
-class SimCLR(PretrainRecipe):
-    """SimCLR (arXiv 2002.05709) as in the study's public code: temperature .07, head 512-512-128; the paper's crop."""
-
-    batch: int = 512
-    optimiser: str = "adam"
-    lr: float = 1e-3
-    temperature: float = 0.07
-    projector_hidden: int = 512
-    projector_out: int = 128
-    augmentation: Augmentation = field(
-        default_factory=lambda: Augmentation(
-            crop_min=0.08, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, grey_p=0.2, blur_p=1.0
-        )
-    )
+    probe_epochs: int = field(default=10, metadata=NO_PART_OF_THE_KEY)
 
 
 @dataclass(frozen=True)
@@ -99,45 +93,3 @@ class FinetuneRecipe(Recipe):
 
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(crop_min=0.5))
     last_epochs: int = 5
-
-
-@dataclass(frozen=True)
-class CrossEntropy(FinetuneRecipe):
-    """The baseline: cross-entropy on the labels as they are."""
-
-
-@dataclass(frozen=True)
-class CoTeaching(FinetuneRecipe):
-    """Co-teaching (arXiv 1804.06872): R(t) = 1 - rate * min(t / ramp_epochs, 1).
-
-    assume_rate: the noise rate that the method is told; "known" is the label set's nominal rate (as in the papers,
-        and not to be had in real use), a number is an assumption of yours.
-    """
-
-    assume_rate: Union[float, str] = "known"
-    ramp_epochs: float = 10.0
-
-
-PRETRAIN: dict[str, type[Recipe]] = {
-    "moco_v2": PretrainRecipe,
-    "simclr": SimCLR,
-    "barlow_twins": PretrainRecipe,
-    "rotation": PretrainRecipe,
-    "jigsaw": PretrainRecipe,
-    "jigmag": PretrainRecipe,
-    "vae": PretrainRecipe,
-    "bigbigan": PretrainRecipe,
-}
-
-FINETUNE: dict[str, type[Recipe]] = {
-    "cross_entropy": CrossEntropy,
-    "coteaching": CoTeaching,
-    "dividemix": FinetuneRecipe,
-}
-
-METHODS: dict[str, dict[str, type[Recipe]]] = {"pretrain": PRETRAIN, "finetune": FINETUNE}
-
-
-def exists(stage: str, method: str) -> bool:
-    """Whether the method's module is there. A name can be planned for before it can be run."""
-    return method in METHODS[stage] and find_spec(f"noisewise.{stage}.{method}") is not None

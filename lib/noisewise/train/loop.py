@@ -1,6 +1,6 @@
 """The training loop of both stages: steps, metrics, checkpoints, stopping and exact resuming.
 
-A checkpoint holds the method, the optimiser, the place (epoch, step), the epoch's running sums and the length of
+A checkpoint holds the method, its optimisers, the place (epoch, step), the epoch's running sums and the length of
 metrics.jsonl at that moment; all randomness is a function of (seed, epoch, step). So a run killed at any instant and
 resumed goes through the same numbers as one left alone (on the CPU, with the same ranks and threads, to the bit).
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,9 +26,10 @@ from noisewise.track import Tracker
 from noisewise.train import checkpoint
 from noisewise.train.control import Control, Interrupted
 from noisewise.train.method import Batch, Method
+from noisewise.train.optimiser import build_optimiser, set_learning_rate
 from noisewise.train.precision import autocast
 from noisewise.train.ranks import Ranks
-from noisewise.train.schedule import build_optimiser, learning_rate, set_learning_rate
+from noisewise.train.schedule import learning_rate
 from noisewise.train.seeds import seed_everything, torch_generator
 
 AGREE_EVERY = 16  # steps between the moments when several ranks agree on stopping: agreeing costs a round trip
@@ -39,12 +41,16 @@ History = list[dict[str, Any]]
 
 @dataclass
 class Place:
-    """Where a training is: `step` steps of epoch `epoch` are done; what they summed to; and what the epochs left."""
+    """Where a training is: `step` steps of epoch `epoch` are done; what they summed to; and what the epochs left.
+
+    seconds: that the epoch has taken so far. waited: of them, for images.
+    """
 
     epoch: int = 0
     step: int = 0
     images: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
     sums: dict[str, float] = field(default_factory=dict)
     history: History = field(default_factory=list)
 
@@ -55,12 +61,14 @@ class Loop:
     Args:
         method: on the device already. On rank 0 its state is saved; all ranks load the same.
         order: epoch -> the global batches, as positions in the training set.
-        images: steps' positions (this rank's rows) -> uint8 [n, S, S, 3] on the device, in that order.
+        images: positions, this rank's rows of each part of each batch -> uint8 [n, S, S, 3] on the device, in that
+            order.
         end_epoch: called after every epoch on every rank with the epoch and the history so far; what it returns
             joins the epoch's metrics and its record in the history. It may run twice for an epoch (kill, resume).
         epoch_saved: called with the history once an epoch is in the checkpoint, while the method is as it was then;
             also on resuming right there. So what it keeps of the method always fits the history.
         tracker: on rank 0; None elsewhere.
+        begin: what there is to say before the first epoch; unless it is nothing, the metrics have it as epoch -1.
     """
 
     def __init__(
@@ -77,6 +85,7 @@ class Loop:
         ranks: Ranks,
         control: Control,
         tracker: Tracker | None,
+        begin: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self.method = method
         self.recipe = recipe
@@ -90,9 +99,10 @@ class Loop:
         self.ranks = ranks
         self.control = control
         self.tracker = tracker
-        self.optimiser = build_optimiser(recipe, method.parameters(), ranks.device)
+        self.begin = begin
+        self.step_method = ranks.wrap(method, method.global_norm, in_turns=len(set(method.turns)) > 1)
+        self.optimisers = {turn: build_optimiser(recipe, method.trained(turn), ranks.device) for turn in method.turns}
         self.place = Place()
-        self.step_method = ranks.wrap(method)
         self._saved = time.monotonic()
 
     def run(self) -> Place:
@@ -110,14 +120,14 @@ class Loop:
 
     def _epoch(self) -> None:
         epoch, steps = self.place.epoch, self.order(self.place.epoch)
-        mine = [step[self.ranks.rows(len(step))] for step in steps[self.place.step :]]
+        left = [np.array_split(step, self.recipe.accumulate) for step in steps[self.place.step :]]
+        mine = [[part[self.ranks.rows(len(part))] for part in parts] for parts in left]
         self.method.train()
         started, seconds = time.monotonic(), self.place.seconds
-        images = self.images(mine)
+        images = self.images([rows for parts in mine for rows in parts])
         try:
-            for rows, pixels in zip(mine, images, strict=True):
-                total = len(steps[self.place.step])
-                self._step(epoch, pixels, rows, total, len(steps))
+            for parts, sizes in zip(mine, ([len(part) for part in parts] for parts in left), strict=True):
+                self._step(epoch, [(rows, self._next(images)) for rows in parts], sizes, len(steps))
                 self.place.seconds = seconds + time.monotonic() - started
                 self._maybe_save(len(steps))
             self._check_finite()  # waits for a GPU to be done: only now is the epoch's time known
@@ -125,32 +135,70 @@ class Loop:
         finally:
             images.close()
 
-    def _step(self, epoch: int, pixels: Tensor, rows: np.ndarray, total: int, steps: int) -> None:
-        step, device = self.place.step, self.ranks.device
-        now = epoch + (step + 0.5) / steps
-        seed_everything("step", self.seed, epoch, step, self.ranks.rank)
-        set_learning_rate(self.optimiser, learning_rate(self.recipe, now))
-        batch = Batch(
+    def _next(self, images: Iterator[Tensor]) -> Tensor:
+        """The next images, and how long they were waited for."""
+        began = time.monotonic()
+        pixels = next(images)
+        self.place.waited += time.monotonic() - began
+        return pixels
+
+    def _step(self, epoch: int, parts: list[tuple[np.ndarray, Tensor]], sizes: list[int], steps: int) -> None:
+        """One global batch, in parts of `sizes` images over all ranks: a step of each turn's optimiser, in order."""
+        now, turns = epoch + (self.place.step + 0.5) / steps, self.method.turns
+        sums: dict[str, Tensor] = {}
+        for number, turn in enumerate(turns):
+            seed_everything("step", self.seed, epoch, self.place.step, number, self.ranks.rank)
+            optimiser = self._take_turn(turn, learning_rate(self.recipe, now))
+            for part, (rows, pixels) in enumerate(parts):
+                batch = self._batch(rows, pixels, sizes[part], now, turn, (epoch, self.place.step, number, part))
+                last = part == len(parts) - 1
+                loss, statistics = self._backward(batch, sizes[part] / sum(sizes), last)
+                named = {f"{turn}_loss": loss} if len(self.optimisers) > 1 else {}
+                for name, value in {**named, **statistics}.items():
+                    share = sizes[part] / turns.count(turn)
+                    sums[name] = sums.get(name, 0.0) + value.detach().double() * share
+                sums["loss"] = sums.get("loss", 0.0) + loss.detach().double() * (sizes[part] / len(turns))
+            optimiser.step()
+        self.method.after_step()
+        self._count(sums, sum(sizes))
+
+    def _take_turn(self, turn: str, lr: float) -> torch.optim.Optimizer:
+        """The turn's optimiser, at its learning rate; gradients are wanted by what it moves, and by nothing else."""
+        self.method.zero_grad(set_to_none=True)
+        for name, optimiser in self.optimisers.items() if len(self.optimisers) > 1 else ():
+            for group in optimiser.param_groups:
+                for parameter in group["params"]:
+                    parameter.requires_grad_(name == turn)
+        set_learning_rate(self.optimisers[turn], lr)
+        return self.optimisers[turn]
+
+    def _batch(
+        self, rows: np.ndarray, pixels: Tensor, total: int, epoch: float, turn: str, place: tuple[int, ...]
+    ) -> Batch:
+        return Batch(
             images=pixels,
-            index=torch.from_numpy(rows).to(device, non_blocking=True),
+            index=torch.from_numpy(rows).to(self.ranks.device, non_blocking=True),
             rows=self.ranks.rows(total),
             total=total,
             world=self.ranks.world,
-            generator=torch_generator("batch", self.seed, epoch, step),
-            epoch=now,
+            generator=torch_generator("batch", self.seed, *place),
+            epoch=epoch,
+            turn=turn,
         )
-        with autocast(self.recipe.precision, device):
-            loss, statistics = self.step_method(batch)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimiser.step()
-        self.method.after_step()
-        self._count(loss.detach(), statistics, total)
 
-    def _count(self, loss: Tensor, statistics: dict[str, Tensor], total: int) -> None:
+    def _backward(self, batch: Batch, share: float, last: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """Add the gradient of a part of a batch; ranks exchange gradients behind the last one only."""
+        apart = self.ranks.world > 1 and not last
+        with self.step_method.no_sync() if apart else nullcontext():
+            with autocast(self.recipe.precision, self.ranks.device):
+                loss, statistics = self.step_method(batch)
+            (loss * share).backward()
+        return loss, statistics
+
+    def _count(self, sums: dict[str, Tensor], total: int) -> None:
         """Add a step to the epoch's sums, on the device: no value is waited for."""
-        for name, value in {"loss": loss, **statistics}.items():
-            self.place.sums[name] = self.place.sums.get(name, 0.0) + value.detach().double() * total
+        for name, value in sums.items():
+            self.place.sums[name] = self.place.sums.get(name, 0.0) + value
         self.place.step += 1
         self.place.images += total
         if self.ranks.device.type == "cpu" or self.place.step % CHECK_NAN_EVERY == 0:
@@ -173,14 +221,14 @@ class Loop:
         record = {
             "epoch": place.epoch,
             "step": place.step,
-            "lr": self.optimiser.param_groups[0]["lr"],
+            "lr": self.optimisers[self.method.turns[-1]].param_groups[0]["lr"],
             **means,
         }
         speed = place.images / max(place.seconds, 1e-9)
         self.method.eval()
         record |= self.end_epoch(place.epoch, place.history)
         if self.tracker:
-            self.tracker.log(**record, images_per_second=round(speed, 1))
+            self.tracker.log(**record, images_per_second=round(speed, 1), data_seconds=round(place.waited, 3))
         self.place = Place(epoch=place.epoch + 1, history=[*place.history, record])
         self._save()
         self.epoch_saved(self.place.history)
@@ -216,7 +264,7 @@ class Loop:
             self.folder.checkpoint,
             {
                 "method": self.method.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
+                "optimisers": {turn: optimiser.state_dict() for turn, optimiser in self.optimisers.items()},
                 "place": {**vars(place), "sums": dict(zip(place.sums, of_ranks, strict=True))},
                 "metrics": self.tracker.position(),
             },
@@ -225,17 +273,28 @@ class Loop:
     def _resume(self) -> None:
         state = checkpoint.load(self.folder.checkpoint)
         if state is None:
-            if self.tracker:
-                self.tracker.rewind(0)
+            self._start()
             return
         self.method.load_state_dict(state["method"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for turn, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][turn])
         self.place = Place(**state["place"])
         self.place.sums = {name: self._my_sum(values) for name, values in self.place.sums.items()}
         if self.tracker:
             self.tracker.rewind(state["metrics"])
         if self.place.step == 0:  # the kill may have come before this was done
             self.epoch_saved(self.place.history)
+
+    def _start(self) -> None:
+        if self.tracker:
+            self.tracker.rewind(0)
+        self.method.eval()
+        if not (values := self.begin()):
+            return
+        record = {"epoch": -1, "step": 0, **values}
+        self.place.history.append(record)
+        if self.tracker:
+            self.tracker.log(**record)
 
     def _my_sum(self, of_ranks: list[float]) -> float:
         """This rank's running sum; with another number of ranks than before, an equal share of all of them."""

@@ -11,8 +11,10 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_gather, all_reduce
 
 from noisewise.errors import RunError
+from noisewise.train.global_norm import span_ranks
 from noisewise.train.order import rows_of
 
 RENDEZVOUS = "NOISEWISE_RENDEZVOUS"  # a file that is fresh for every attempt; else torchrun's MASTER_ADDR and _PORT
@@ -35,16 +37,19 @@ class Ranks:
         """This rank's rows of a global batch."""
         return rows_of(self.rank, self.world, total)
 
-    def wrap(self, module: nn.Module) -> nn.Module:
+    def wrap(self, module: nn.Module, global_norm: bool = True, in_turns: bool = False) -> nn.Module:
         """The module, with gradients averaged over ranks where there are several.
 
-        Batch normalisation then spans all ranks on GPUs; gloo cannot, so on CPUs each rank normalises its own rows.
+        Args:
+            module: changed in place; every rank's has the same weights and buffers.
+            global_norm: batch normalisation over all ranks' rows, as if one rank had them all; else over its own.
+            in_turns: a backward pass reaches only some of the parameters.
         """
         if self.world == 1:
             return module
-        if self.device.type == "cuda":
-            nn.SyncBatchNorm.convert_sync_batchnorm(module)
-        return nn.parallel.DistributedDataParallel(module)
+        if global_norm:
+            span_ranks(module, self.device)
+        return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=in_turns)
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set on any rank; every rank must call this at the same step."""
@@ -89,6 +94,23 @@ class Ranks:
     def barrier(self) -> None:
         if self.world > 1:
             dist.barrier()
+
+
+def gather_with_gradient(mine: Tensor) -> Tensor:
+    """All ranks' rows, in rank order, from an equal number on each; the backward pass sums what ranks want of mine."""
+    if not several():
+        return mine
+    return torch.cat(all_gather(mine))
+
+
+def sum_with_gradient(mine: Tensor) -> Tensor:
+    """The sum over ranks; the backward pass sums the ranks' gradients."""
+    return all_reduce(mine) if several() else mine
+
+
+def several() -> bool:
+    """Whether this process has fellows."""
+    return dist.is_initialized() and dist.get_world_size() > 1
 
 
 def mean_over_batch(per_sample: Tensor, total: int, world: int) -> Tensor:

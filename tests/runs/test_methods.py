@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from noisewise.runs.recipe import METHODS, exists
+from noisewise.runs.methods import METHODS, exists
 from noisewise.runs.schema import build
 
 ALL = [(stage, method) for stage, methods in METHODS.items() for method in methods]
@@ -35,7 +35,7 @@ def test_other_names_do_not_exist(stage, method):
 
 
 def test_asking_imports_no_torch():
-    code = "import sys; from noisewise.runs.recipe import exists; exists('pretrain', 'simclr'); print(*sys.modules)"
+    code = "import sys; from noisewise.runs.methods import exists; exists('pretrain', 'simclr'); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "noisewise.runs.recipe" in done.stdout.split()
+    assert "noisewise.runs.methods" in done.stdout.split()
     assert "torch" not in done.stdout.split()
