@@ -126,7 +126,7 @@ def test_a_run_is_missing_when_its_parent_is():
     assert not grid.ready, "nobody needs the preparation"
 
 
-@pytest.mark.parametrize(("name", "finetunes", "pretrainings"), [("demo", 8, 1), ("smoke", 4, 1), ("size", 12, 3)])
+@pytest.mark.parametrize(("name", "finetunes", "pretrainings"), [("demo", 8, 1), ("smoke", 20, 9), ("size", 12, 3)])
 def test_shipped_grids_can_be_run_whole(name, finetunes, pretrainings):
     grid = read_grid(name)
     assert not grid.missing
@@ -173,7 +173,10 @@ def test_shipped_grids_can_be_run_whole(name, finetunes, pretrainings):
         ({"recipe": {"size": -4}}, ["size is -4"]),
         ({"recipe": {"pretrain": {"simclr": {"epocs": 3}}}}, ["'epocs'", "Did you mean 'epochs'?"]),
         ({"recipe": {"pretrain": {"simcrl": {"epochs": 3}}}}, ["'simcrl'", "Did you mean 'simclr'?"]),
-        ({"recipe": {"finetune": {"all": {"optimiser": "adamw"}}}}, ["optimiser 'adamw'", "Legal: adam, sgd"]),
+        (
+            {"recipe": {"finetune": {"all": {"optimiser": "adamx"}}}},
+            ["optimiser 'adamx'", "Legal: adam, adamw, lars, sgd"],
+        ),
         ({"recipe": {"all": {"epochs": 0}}}, ["epochs is 0"]),
         ({"recipe": {"all": {"stem": "tiny"}}}, ["stem 'tiny'"]),
     ],

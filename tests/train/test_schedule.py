@@ -1,4 +1,4 @@
-"""Learning rates and optimisers."""
+"""Learning rates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from noisewise.runs.recipe import Recipe
-from noisewise.train.optimiser import build_optimiser, set_learning_rate
 from noisewise.train.schedule import learning_rate
 
 
@@ -37,13 +36,19 @@ def test_a_decay_that_starts_after_the_end_never_does():
     assert learning_rate(Recipe(epochs=5, lr=0.1, decay_from_epoch=10), 4.9) == 0.1
 
 
-@pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam)])
-def test_optimisers_take_the_recipes_numbers(name, kind):
-    recipe = Recipe(optimiser=name, lr=0.5, momentum=0.8, nesterov=True, weight_decay=0.01)
-    optimiser = build_optimiser(recipe, nn.Linear(2, 2).parameters(), torch.device("cpu"))
-    assert type(optimiser) is kind
-    group = optimiser.param_groups[0]
-    assert (group["lr"], group["weight_decay"]) == (0.5, 0.01)
-    assert name == "adam" or (group["momentum"], group["nesterov"]) == (0.8, True)
-    set_learning_rate(optimiser, 0.25)
-    assert group["lr"] == 0.25
+def test_steps_are_taken_at_their_shares_of_the_epochs():
+    """RotNet's: 0.1, and a fifth of it after 60, 120 and 160 of 200 epochs; against torch's."""
+    recipe = Recipe(epochs=200, lr=0.1, schedule="step")
+    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    torchs = torch.optim.lr_scheduler.MultiStepLR(optimiser, [60, 120, 160], gamma=0.2)
+    for epoch in range(200):
+        assert learning_rate(recipe, epoch) == pytest.approx(torchs.get_last_lr()[0])
+        optimiser.step()
+        torchs.step()
+
+
+def test_linear_scaling_is_asked_for_and_scales_every_rate():
+    """Barlow Twins': 0.2 for a batch of 256, down to a thousandth; over 512 images twice that."""
+    recipe = Recipe(epochs=10, lr=0.2, final_lr=0.0002, batch=512, lr_batch=256, warmup_epochs=2)
+    assert [learning_rate(recipe, epoch) for epoch in (1, 2, 10)] == pytest.approx([0.2, 0.4, 0.0004])
+    assert learning_rate(Recipe(lr=0.2, batch=512), 0) == 0.2

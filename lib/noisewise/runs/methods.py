@@ -20,7 +20,6 @@ class SimCLR(PretrainRecipe):
     batch: int = 512
     optimiser: str = "adam"
     lr: float = 1e-3
-    decay_from_epoch: float = 10.0
     temperature: float = 0.07
     projector_hidden: int = 512
     projector_out: int = 128
