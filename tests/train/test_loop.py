@@ -27,6 +27,13 @@ class StopAfter(Control):
         return self.looks < 0
 
 
+def trained(path, **options):
+    """What an undisturbed loop leaves."""
+    loop, folder = toy_loop(path, Control(), **options)
+    loop.run()
+    return outcome(loop, folder)
+
+
 def outcome(loop, folder):
     """All that a run leaves, without times."""
     metrics = [json.loads(line) for line in folder.metrics.read_text().splitlines()]

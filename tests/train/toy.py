@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +43,26 @@ class Toy(Method):
         self.steps += 1
 
 
+class Players(Method):
+    """Two players in turn: one guesses an image's mean, twice a batch; the other moves the target away from it."""
+
+    turns = ("guesser", "mover", "guesser")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.guesser = nn.Linear(12, 1)
+        self.mover = nn.Linear(12, 1)
+
+    def trained(self, turn: str) -> list[nn.Parameter]:
+        return list(getattr(self, turn).parameters())
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        pixels = batch.images.float().flatten(1) / 255 + 0.1 * batch.normal(12)
+        distance = (self.guesser(pixels) - pixels.mean(1, keepdim=True) - 0.1 * self.mover(pixels).tanh()).square()
+        sign = 1 if batch.turn == "guesser" else -1
+        return sign * batch.mean(distance.squeeze(1)), {f"{batch.turn}_distance": distance.detach().mean()}
+
+
 class Table(nn.Module):
     """A network whose logits are looked up: image [0, 0, 0] holds the row."""
 
@@ -56,9 +78,11 @@ def toy_images() -> Tensor:
     return torch.randint(0, 256, (COUNT, 2, 2, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def toy_loop(path: Path, control: Control, lr: float = 0.1, world: int = 1) -> tuple[Loop, RunFolder]:
-    """A loop over the toy method in a run folder of its own; call `.run()`."""
-    recipe = PretrainRecipe(epochs=EPOCHS, batch=BATCH, lr=lr, warmup_epochs=1)
+def toy_loop(
+    path: Path, control: Control, world: int = 1, make: Callable[[], Method] = Toy, **changes: Any
+) -> tuple[Loop, RunFolder]:
+    """A loop over a toy method in a run folder of its own; call `.run()`. `changes` are keys of its recipe."""
+    recipe = PretrainRecipe(**{"epochs": EPOCHS, "batch": BATCH, "lr": 0.1, "warmup_epochs": 1, **changes})
     run = Pretrain(Prepare("toy"), "simclr", recipe)
     folder, settings = RunFolder.of(path, run), Settings()
     folder.create(run, settings)
@@ -66,7 +90,7 @@ def toy_loop(path: Path, control: Control, lr: float = 0.1, world: int = 1) -> t
     pixels = toy_images()
     ranks = Ranks(int(os.environ.get("RANK", 0)), world, torch.device("cpu"))
     loop = Loop(
-        method=Toy(),
+        method=make(),
         recipe=recipe,
         seed=0,
         order=lambda epoch: order.even_batches(COUNT, BATCH, 0, epoch),
