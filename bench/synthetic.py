@@ -65,7 +65,7 @@ def make_method(run: Pretrain | Finetune, labels: np.ndarray, ranks: Ranks) -> M
     seed_everything("bench")
     module = import_module(f"noisewise.{run.stage}.{run.method}")
     if run.stage == "pretrain":
-        method = module.Method(recipe, encoder(), augment)
+        method = module.Method(recipe, encoder(), augment, ranks, len(labels))
     else:
         method = module.Method(recipe, network, augment, torch.from_numpy(labels), run.noise, ranks)
     return method.to(ranks.device, memory_format=torch.channels_last)

@@ -50,7 +50,7 @@ def pack(gpu, tmp_path_factory):
 def small(checks, monkeypatch):
     """A backbone of one layer, and checks of 16 px images in batches of 4."""
 
-    def backbone(small_stem):
+    def backbone(small_stem, resolution):
         network = nn.Sequential(
             nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
         )

@@ -90,7 +90,7 @@ try:
     runpy.run_path(script, run_name="__main__")
 except SystemExit as end:
     assert end.code == 0, end.code
-heavy = {"torch", "numpy", "ffcv", "wandb", "pandas", "submitit"} & set(sys.modules)
+heavy = {"torch", "numpy", "ffcv", "wandb", "pandas", "submitit", "timm"} & set(sys.modules)
 assert not heavy, heavy
 """
 

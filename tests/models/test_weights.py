@@ -84,6 +84,28 @@ def test_another_architecture_is_refused_and_changes_nothing(peer, tmp_path, cha
     assert torch.equal(backbone.conv1.weight, before)
 
 
+@pytest.mark.parametrize(
+    "make, name, words, advice",
+    [
+        (
+            torchvision.models.resnet50,
+            "resnet18",
+            "holds the weights of resnet50 and does not fit resnet18",
+            "resnet50",
+        ),
+        (torchvision.models.resnet34, "resnet18", "of another ResNet and does not fit resnet18", "..."),
+        (torchvision.models.resnet18, "vit_tiny", "of resnet18 and does not fit vit_tiny", "resnet18"),
+        (torchvision.models.alexnet, "resnet50", "does not fit the network: features.0", "..."),
+    ],
+)
+def test_the_message_names_both_architectures(make, name, words, advice, tmp_path):
+    torch.save(make().state_dict(), tmp_path / "other.pth")
+    with pytest.raises(RunError, match=words) as caught:
+        weights.load(build_backbone(name, "standard", 32), tmp_path / "other.pth")
+    assert caught.value.kind == "config"
+    assert f"set backbone={advice}" in caught.value.advice
+
+
 def test_small_weights_do_not_fit_a_standard_stem(tmp_path):
     torch.save(build_backbone("resnet18", "small", 32).state_dict(), tmp_path / "encoder.pt")
     with pytest.raises(RunError, match=r"conv1.weight \(\(64, 3, 3, 3\) in the file") as caught:
@@ -147,7 +169,8 @@ def test_imagenet_without_a_network_says_what_to_put_where(tmp_path, monkeypatch
         weights.imagenet("resnet18", tmp_path)
     assert caught.value.kind == "data"
     assert str(tmp_path / "weights" / "resnet18-f37072fd.pth") in caught.value.advice
-    assert "torchvision.models.resnet18(weights='IMAGENET1K_V1')" in caught.value.advice
+    url = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.url
+    assert f"download_url_to_file('{url}', 'resnet18-f37072fd.pth', 'f37072fd')" in caught.value.advice
 
 
 def test_imagenet_has_no_weights_for_unknown_names(tmp_path):

@@ -6,7 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from noisewise.errors import UserError, unknown
-from noisewise.grid.names import BACKBONES, READERS
+from noisewise.grid.names import READERS
+from noisewise.runs.backbones import check_backbone
 from noisewise.runs.config import Source
 from noisewise.runs.intensity import parse_intensity
 from noisewise.runs.recipe import Augmentation, Recipe
@@ -18,8 +19,6 @@ MAX_SIZE = 4096
 WITHOUT_ROOT = ("elpv", "fashion_mnist")  # kinds of source that packages bring
 COLUMNS = ("image", "label", "split", "patient", "clean_label")
 LEGAL = {
-    "backbone": BACKBONES,
-    "stem": ("auto", "small", "standard"),
     "optimiser": ("sgd", "adam", "adamw", "lars"),
     "schedule": ("cosine", "constant", "step"),
     "precision": ("auto", "fp32", "bf16"),
@@ -81,6 +80,7 @@ def check_recipe(recipe: Recipe, where: str) -> None:
     for key, (least, most) in RANGES.items():
         if hasattr(recipe, key):
             check_range(key, getattr(recipe, key), least, most, where)
+    check_backbone(recipe.backbone, recipe.stem, recipe.resolution, where)
     for part in ("augmentation", "second"):
         if hasattr(recipe, part):
             _check_augmentation(getattr(recipe, part), part, where)

@@ -11,11 +11,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from noisewise.runs.backbones import has_small_stem, patch
 from noisewise.runs.config import Prepare, Run
+from noisewise.runs.recipe import Recipe
 
-# Multiply-adds of one forward pass at 224 px with the standard stem, 1e9 (torchvision's table of models).
+# Multiply-adds of a ResNet's forward pass at 224 px with the standard stem, 1e9 (torchvision's table of models).
 GMACS = {"resnet18": 1.81, "resnet50": 4.09}
 SMALL_STEM = 15.3  # times as many with the small stem: ResNet-18 has 0.56e9 at 32 px, against 0.0369e9
+# A vision transformer's are counted, since attention grows with the square of the tokens, of which the small stem
+# has 16 times as many. Width and layers: table 1 of arXiv 2012.12877 (DeiT).
+VIT_WIDTH = {"vit_tiny": 192, "vit_small": 384}
+VIT_LAYERS = 12
 ASSUMED_TFLOPS = {"cuda": 20.0, "cpu": 0.04}  # per GPU, per core: assumed, never measured by us
 IMAGES_WHEN_UNKNOWN = 10_000
 
@@ -97,10 +103,23 @@ def estimate(
     return Estimate(seconds, known, count)
 
 
+def gmacs(recipe: Recipe) -> float:
+    """Multiply-adds of one image's forward pass through the recipe's backbone, 1e9."""
+    side, resolution = patch(recipe.backbone, recipe.stem, recipe.resolution), recipe.resolution
+    if side is not None:
+        return _vit_gmacs((resolution / side) ** 2, side, VIT_WIDTH[recipe.backbone])
+    small = has_small_stem(recipe.stem, resolution)
+    return GMACS.get(recipe.backbone, 2.0) * (resolution / 224) ** 2 * (SMALL_STEM if small else 1)
+
+
+def _vit_gmacs(patches: float, side: int, width: int) -> float:
+    """Each layer has 12 width^2 a token (arXiv 2010.11929) and 2 width for each pair of tokens that attend."""
+    tokens = patches + 1
+    layer = 12 * tokens * width**2 + 2 * tokens**2 * width
+    return (VIT_LAYERS * layer + patches * 3 * side**2 * width) / 1e9
+
+
 def _seconds_a_pass(run: Run, device: str, cores: int) -> float:
     """Forward and backward are three forwards; a multiply-add is two operations."""
-    recipe = run.recipe
-    small = recipe.stem == "small" or (recipe.stem == "auto" and recipe.resolution <= 64)
-    gmacs = GMACS.get(recipe.backbone, 2.0) * (recipe.resolution / 224) ** 2 * (SMALL_STEM if small else 1)
     speed = ASSUMED_TFLOPS[device] * 1e3 * (cores if device == "cpu" else 1)
-    return gmacs * 2 * 3 / speed
+    return gmacs(run.recipe) * 2 * 3 / speed

@@ -10,6 +10,7 @@ from typing import Any
 
 from noisewise.errors import UserError, unknown
 from noisewise.grid import names
+from noisewise.grid.chains import check_no_repeats, check_same_backbone, parse_init
 from noisewise.grid.files import (
     DataLevels,
     DatasetFile,
@@ -105,11 +106,13 @@ class Builder:
     ) -> Finetune:
         if noise.kind != "none":
             noise = replace(noise, seed=seed)
+        start, recipe = self.init(dataset, init, pretrain_seed, fraction), self.recipe("finetune", method, dataset)
+        check_same_backbone(start, method, recipe, f"init '{init}' on {dataset}")
         return Finetune(
             prepare=self.prepare(dataset),
-            init=self.init(dataset, init, pretrain_seed, fraction),
+            init=start,
             method=method,
-            recipe=self.recipe("finetune", method, dataset),
+            recipe=recipe,
             noise=noise,
             seed=seed,
             normalise=self.datasets[dataset].normalise,
@@ -127,14 +130,18 @@ class Builder:
 
     def _init(self, dataset: str, text: str, seed: int, fraction: float) -> str | Pretrain:
         """A chain; its pretrainings on another dataset use all of that one's images, however few `dataset` has."""
-        current, chain = names.parse_init(text, f"init '{text}'")
-        for method, elsewhere in chain:
-            name = self._library_name(elsewhere) if elsewhere else dataset
+        where = f"init '{text}' on {dataset}"
+        current, chain = parse_init(text, f"init '{text}'")
+        links = [(method, self._library_name(elsewhere) if elsewhere else dataset) for method, elsewhere in chain]
+        check_no_repeats(links, where)
+        for method, name in links:
+            recipe = self.recipe("pretrain", method, name)
+            check_same_backbone(current, method, recipe, where)
             current = Pretrain(
                 prepare=self.prepare(name),
                 init=current,
                 method=method,
-                recipe=self.recipe("pretrain", method, name),
+                recipe=recipe,
                 seed=seed,
                 normalise=self.datasets[name].normalise,
                 allowed=self.datasets[name].augment,

@@ -1,4 +1,7 @@
-"""Backbones: torchvision's networks without their classifier, and with a stem for small images where asked for."""
+"""Backbones: torchvision's and timm's networks without their classifier, with a stem for small images where asked for.
+
+ResNets: arXiv 1512.03385. Vision transformers: arXiv 2010.11929, in the sizes of arXiv 2012.12877 (DeiT).
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,7 @@ from collections.abc import Callable
 import torchvision
 from torch import nn
 
-from noisewise.errors import unknown
-
-SMALL_UP_TO = 64  # pixels: up to here "auto" takes the small stem
-STEMS = ("auto", "small", "standard")
+from noisewise.runs.backbones import check_backbone, has_small_stem, patch
 
 
 def resnet(make: Callable[..., nn.Module], small: bool) -> nn.Module:
@@ -29,9 +29,31 @@ def resnet(make: Callable[..., nn.Module], small: bool) -> nn.Module:
     return network
 
 
-BACKBONES: dict[str, Callable[[bool], nn.Module]] = {
-    "resnet18": lambda small: resnet(torchvision.models.resnet18, small),
-    "resnet50": lambda small: resnet(torchvision.models.resnet50, small),
+def vit(name: str, small: bool, resolution: int) -> nn.Module:
+    """A timm vision transformer that ends in its class token: the small stem has patches of 4 px, the standard of 16.
+
+    Its position embeddings are for `resolution`; images of another size (tiles, say) that the patches divide get them
+    resampled on the way.
+    """
+    import timm  # takes longer than torchvision to import, and a ResNet does without
+
+    network = timm.create_model(
+        f"{name}_patch16_224",  # 16 and 224 are this architecture's name in timm, and overridden here
+        pretrained=False,
+        num_classes=0,
+        img_size=resolution,
+        patch_size=patch(name, "small" if small else "standard", resolution),
+        dynamic_img_size=True,
+    )
+    network.out_features = network.num_features
+    return network
+
+
+BACKBONES: dict[str, Callable[[bool, int], nn.Module]] = {
+    "resnet18": lambda small, resolution: resnet(torchvision.models.resnet18, small),
+    "resnet50": lambda small, resolution: resnet(torchvision.models.resnet50, small),
+    "vit_tiny": lambda small, resolution: vit("vit_tiny", small, resolution),
+    "vit_small": lambda small, resolution: vit("vit_small", small, resolution),
 }
 
 
@@ -44,10 +66,7 @@ def build_backbone(name: str, stem: str, resolution: int) -> nn.Module:
         resolution: side R of its inputs, pixels.
 
     Raises:
-        UserError: an unknown name or stem; lists the legal ones.
+        UserError: an unknown name or stem, or a resolution that a vision transformer's patches do not divide.
     """
-    if name not in BACKBONES:
-        raise unknown("backbone", name, BACKBONES)
-    if stem not in STEMS:
-        raise unknown("stem", stem, STEMS)
-    return BACKBONES[name](stem == "small" or (stem == "auto" and resolution <= SMALL_UP_TO))
+    check_backbone(name, stem, resolution)
+    return BACKBONES[name](has_small_stem(stem, resolution), resolution)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 
-def mlp(*sizes: int, norm: bool = False) -> nn.Sequential:
+def mlp(*sizes: int, norm: bool = False, last_bias: bool = True) -> nn.Sequential:
     """Linear layers with ReLU between them, and batch normalisation before each ReLU if `norm`.
 
     `mlp(512, 512, 128)` is SimCLR's projection head: Linear(512, 512), ReLU, Linear(512, 128).
@@ -14,7 +14,7 @@ def mlp(*sizes: int, norm: bool = False) -> nn.Sequential:
     for inputs, outputs in zip(sizes[:-2], sizes[1:-1], strict=True):
         layers.append(nn.Linear(inputs, outputs, bias=not norm))  # batch normalisation has a bias of its own
         layers += [nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)] if norm else [nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
+    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1], bias=last_bias))
 
 
 class Classifier(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,27 +12,33 @@ import torchvision
 from torch import Tensor, nn
 
 from noisewise.errors import RunError, unknown
+from noisewise.models.recognise import CLASSIFIER, COUNTER, recognise
+from noisewise.models.resample import resample
+from noisewise.runs.backbones import BACKBONES
 
-CLASSIFIER = ("fc.weight", "fc.bias")  # torchvision's: of no use for another set of classes
-COUNTER = ".num_batches_tracked"  # missing in torchvision's older files, and nothing here reads it
 PATIENCE = 20  # seconds for a silent network
 
-# Trained by one recipe. torchvision's second set for ResNet-50 was not, and has no ResNet-18 beside it.
+# All trained on ImageNet-1k alone, with its labels. torchvision's two by one recipe: its second set for ResNet-50 was
+# not, and has no ResNet-18 beside it. The transformers' are DeiT's (arXiv 2012.12877), without distillation.
 IMAGENET = {
-    "resnet18": torchvision.models.ResNet18_Weights.IMAGENET1K_V1,
-    "resnet50": torchvision.models.ResNet50_Weights.IMAGENET1K_V1,
+    "resnet18": torchvision.models.ResNet18_Weights.IMAGENET1K_V1.url,
+    "resnet50": torchvision.models.ResNet50_Weights.IMAGENET1K_V1.url,
+    "vit_tiny": "https://dl.fbaipublicfiles.com/deit/deit_tiny_patch16_224-a1311bcf.pth",
+    "vit_small": "https://dl.fbaipublicfiles.com/deit/deit_small_patch16_224-cd65a155.pth",
 }
+ALIASES = {"vit_tiny": "deit_tiny", "vit_small": "deit_small"}
 
 
 def load(module: nn.Module, path: Path, *, prefix: str = "") -> str:
-    """Load a backbone's weights from a file: torchvision's, or an `encoder.pt` of ours.
+    """Load a backbone's weights from a file: torchvision's, timm's, DeiT's, or an `encoder.pt` of ours.
 
-    Every tensor must find its place, with two exceptions, which the returned sentence names: torchvision's classifier
-    is dropped, and a small stem stays at random where the file holds a standard one.
+    Every tensor must find its place, with three exceptions, which the returned sentence names: a classifier is
+    dropped, a ResNet's small stem stays at random where the file holds a standard one, and a vision transformer's
+    position embeddings and patch kernel are resampled from those for another resolution or patch.
 
     Args:
         module: the backbone; changed in place, or not at all.
-        path: a state dict as `torch.save` writes it.
+        path: a state dict as `torch.save` writes it, or a dictionary that holds one under "model".
         prefix: only keys that begin so are taken, without it.
 
     Raises:
@@ -42,24 +48,20 @@ def load(module: nn.Module, path: Path, *, prefix: str = "") -> str:
     wanted = module.state_dict()
     dropped = [key for key in CLASSIFIER if key in given and key not in wanted]
     left = [key for key in given if key == "conv1.weight" and _small_from_standard(given[key], wanted.get(key))]
-    notes = [f"left at random: {key} ({_shapes(given[key], wanted[key])})" for key in left]
-    if dropped:
-        notes.append(f"dropped: {', '.join(dropped)}")
     kept = {key: value for key, value in given.items() if key not in (*dropped, *left)}
-    wrong = list(_mismatches(kept, wanted, left))
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise RunError(
-            "config",
-            f"{path} does not fit the network: {'; '.join(wrong[:3])}{more}",
-            "These weights are of another architecture: set backbone=... and stem=... to the one they were made with.",
-        )
+    kept, resampled = resample(kept, wanted)
+    if wrong := list(_mismatches(kept, wanted, left)):
+        raise _misfit(path, given, wanted, wrong)
     module.load_state_dict(kept, strict=False)  # strictly checked above, in words that say more
+    notes = [f"left at random: {key} ({_shapes(given[key], wanted[key])})" for key in left]
+    for what, names in (("resampled", resampled), ("dropped", dropped)):
+        if names:
+            notes.append(f"{what}: {', '.join(names)}")
     return "; ".join([f"loaded {len(kept)} of {len(wanted)} tensors", *notes])
 
 
 def imagenet(backbone: str, data: Path) -> Path:
-    """The file of torchvision's ImageNet weights: `data/weights/BACKBONE*.pth`, else downloaded to there.
+    """The file of ImageNet weights: `data/weights/BACKBONE*.pth` (for vit_tiny deit_tiny*.pth too), else downloaded.
 
     Raises:
         UserError: no such weights for this backbone.
@@ -67,25 +69,28 @@ def imagenet(backbone: str, data: Path) -> Path:
     """
     if backbone not in IMAGENET:
         raise unknown("backbone with ImageNet weights", backbone, IMAGENET)
-    url = IMAGENET[backbone].url
+    url = IMAGENET[backbone]
     target = data / "weights" / url.rpartition("/")[2]
-    local = [target] if target.exists() else sorted(target.parent.glob(f"{backbone}*.pth"))
+    beginnings = {backbone, ALIASES.get(backbone, backbone)}
+    fitting = sorted(path for beginning in beginnings for path in target.parent.glob(f"{beginning}*.pth"))
+    local = [target] if target in fitting else fitting
     if len(local) > 1:
         names = ", ".join(path.name for path in local)
         raise RunError("data", f"{target.parent} holds several {backbone} files: {names}", "Leave one of them there.")
     if local:
         return local[0]
+    digest = target.stem.rpartition("-")[2]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _impatient():
-            torch.hub.download_url_to_file(url, str(target), hash_prefix=target.stem.rpartition("-")[2])
+            torch.hub.download_url_to_file(url, str(target), hash_prefix=digest)
     except (OSError, RuntimeError) as error:  # RuntimeError: the download's hash is wrong
-        command = f"import torchvision; torchvision.models.{backbone}(weights='IMAGENET1K_V1')"
+        command = f"import torch; torch.hub.download_url_to_file('{url}', '{target.name}', '{digest}')"
         raise RunError(
             "data",
             f"ImageNet weights for {backbone} are not in {target.parent} and cannot be downloaded: {error}",
-            f'On a machine with a network type: python -c "{command}". It names the file that it saves, {target.name}: '
-            f"copy that to {target}.",
+            f'On a machine with a network type: python -c "{command}". Copy the file that it saves, {target.name}, '
+            f"to {target}.",
         ) from error
     return target
 
@@ -103,19 +108,33 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"{path} is no weights file, or was cut short ({type(error).__name__})",
             "Copy or download it again; what is needed is a state dict saved with torch.save.",
         ) from error
-    if not isinstance(values, dict) or not values or not all(isinstance(value, Tensor) for value in values.values()):
+    nested = values.get("model") if isinstance(values, dict) else None  # where DeiT's files have it
+    state = nested if isinstance(nested, dict) else values
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise RunError(
             "data",
             f"{path} holds no state dict (tensors by name) but {_describe(values)}",
             "Save the network's own: torch.save(network.state_dict(), path).",
         )
-    return values
+    return state
 
 
 def _describe(values: object) -> str:
     if isinstance(values, dict):
         return f"a dictionary of {', '.join(map(str, list(values)[:5]))}" if values else "an empty dictionary"
     return f"a {type(values).__name__}"
+
+
+def _misfit(path: Path, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], wrong: list[str]) -> RunError:
+    """What does not fit, by the architectures' names where those differ."""
+    found, needed = recognise(given), recognise(wanted)
+    what, advice = f"{path} does not fit the network", "set backbone=... and stem=... to the one they were made with"
+    if found and needed and found != needed:
+        what = f"{path} holds the weights of {found} and does not fit {needed}"
+        advice = f"set backbone={found}, or choose another init" if found in BACKBONES else advice
+    more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+    message = f"{what}: {'; '.join(wrong[:3])}{more}"
+    return RunError("config", message, f"These weights are of another architecture: {advice}.")
 
 
 def _small_from_standard(given: Tensor, wanted: Tensor | None) -> bool:

@@ -17,7 +17,8 @@ from noisewise.data.pack import Pack
 from noisewise.data.subset import training_images
 from noisewise.errors import RunError
 from noisewise.models.initial import build_encoder
-from noisewise.pretrain.looks import PROBES, Looks
+from noisewise.pretrain.looks import Looks
+from noisewise.pretrain.prober import PROBES
 from noisewise.runs.config import Pretrain
 from noisewise.runs.folder import RunFolder, Settings
 from noisewise.track import Tracker

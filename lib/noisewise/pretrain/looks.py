@@ -16,7 +16,6 @@ from noisewise.runs.files import replacing
 from noisewise.runs.folder import RunFolder
 from noisewise.train.ranks import Ranks
 
-PROBES = ("knn_f1", "linear_f1", "rankme", "embedding_std")
 PICTURED = 8  # validation images that pictures are made from
 
 

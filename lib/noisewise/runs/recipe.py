@@ -45,6 +45,7 @@ class Recipe:
     warmup_epochs: epochs of linear warm-up from 0, before the schedule.
     decay_from_epoch: the cosine starts here; until then the rate is at its peak.
     stem: "small" (3x3, stride 1, no pooling), "standard" (7x7, stride 2, pooling), or "auto": small up to 64 px.
+        Of a vision transformer: patches of 4 pixels, or of 16.
     precision: "auto" (bfloat16 autocast on a GPU that has it, float32 elsewhere), "fp32" or "bf16".
     """
 

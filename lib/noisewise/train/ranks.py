@@ -11,7 +11,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_gather, all_reduce
+from torch.distributed.nn.functional import all_gather
 
 from noisewise.errors import RunError
 from noisewise.train.global_norm import span_ranks
@@ -100,12 +100,10 @@ def gather_with_gradient(mine: Tensor) -> Tensor:
     """All ranks' rows, in rank order, from an equal number on each; the backward pass sums what ranks want of mine."""
     if not several():
         return mine
-    return torch.cat(all_gather(mine))
-
-
-def sum_with_gradient(mine: Tensor) -> Tensor:
-    """The sum over ranks; the backward pass sums the ranks' gradients."""
-    return all_reduce(mine) if several() else mine
+    everyone = torch.cat(all_gather(mine))
+    if everyone.requires_grad:
+        everyone.register_hook(Tensor.contiguous)  # gloo's backward scrambles gradients that are laid out otherwise
+    return everyone
 
 
 def several() -> bool:

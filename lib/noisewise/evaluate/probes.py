@@ -1,0 +1,112 @@
+"""How good an encoder's features are, without fine-tuning it: two classifiers on top of them, and how they fill space.
+
+- kNN, weighted by exp(similarity / T): Unsupervised Feature Learning via Non-Parametric Instance Discrimination
+  (arXiv 1805.01978, section 3.4). Votes are checked against lightly's knn_predict and a loop by hand.
+- Linear probe: logistic regression on standardised features, scikit-learn's.
+- Effective rank: RankMe (arXiv 2210.02885, equation 1). Checked against the eigenvalues of the Gram matrix.
+- Spread: the standard deviation that tells collapse in SimSiam (arXiv 2011.10566, section 4.1).
+
+Features are float32 [n, d], finite; labels int [n] in [0, classes). Nothing here draws random numbers.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from noisewise.evaluate.scores import score
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
+
+LINEAR_ITERATIONS = 100  # of L-BFGS at most: an encoder that is no good need not be fitted to the last digit
+EPSILON = 1e-7  # RankMe's, for float32
+VOTE_DIGITS = 9  # votes that differ by rounding alone are a tie
+
+
+def knn_f1(
+    train: np.ndarray,
+    train_labels: np.ndarray,
+    val: np.ndarray,
+    val_labels: np.ndarray,
+    classes: int,
+    k: int = 20,
+    temperature: float = 0.07,
+) -> float:
+    """Macro-F1, in [0, 1], of `val` when its k most similar training features vote; a tie goes to the lower class.
+
+    Args:
+        train, val: features [n, d] and [m, d], n >= 1, m >= 1; similarity is their cosine, and 1/2 where one is zero.
+        k: neighbours, cut to n.
+        temperature: T; a neighbour's vote is exp(similarity / T).
+
+    Classes absent from `val` are left out, as in `score`; a class absent from `train` is never predicted.
+    """
+    from sklearn.neighbors import KNeighborsClassifier
+
+    # Of unit vectors at distance r the cosine is 1 - r^2 / 2, and a constant factor leaves the votes' order alone.
+    # scikit-learn finds Euclidean neighbours in blocks, in double precision, without the whole table of distances.
+    model = KNeighborsClassifier(
+        min(k, len(train)), weights=lambda r: np.exp(-(r**2) / 2 / temperature), algorithm="brute"
+    )
+    model.fit(_unit(train), train_labels)
+    return score(_columns(model, _unit(val), classes).round(VOTE_DIGITS), val_labels).f1
+
+
+def linear_f1(
+    train: np.ndarray, train_labels: np.ndarray, val: np.ndarray, val_labels: np.ndarray, classes: int
+) -> float:
+    """Macro-F1, in [0, 1], of `val` by a logistic regression that is fitted to `train`; as `knn_f1` otherwise.
+
+    Both are standardised by the training features' mean and standard deviation. L2 penalty of scikit-learn's default
+    strength. Where training features are of one class alone, that class is predicted.
+    """
+    from sklearn.dummy import DummyClassifier
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    one = len(np.unique(train_labels)) == 1
+    head = DummyClassifier(strategy="most_frequent") if one else LogisticRegression(max_iter=LINEAR_ITERATIONS)
+    model = make_pipeline(StandardScaler(), head)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(train, train_labels)
+    return score(_columns(model, val, classes), val_labels).f1
+
+
+def rankme(features: np.ndarray) -> float:
+    """Effective rank of features [n, d], from 1 to min(n, d): exp of the entropy of their singular values' shares.
+
+    p_k = sigma_k / sum(sigma) + 1e-7, on the features as they are, not centred (equation 1). Features that are all
+    zero count as one direction.
+    """
+    values = np.linalg.svd(features, compute_uv=False).astype(np.float64)
+    shares = values / max(values.sum(), np.finfo(np.float64).tiny) + EPSILON
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def spread(features: np.ndarray) -> float:
+    """How far features [n, d] spread over the sphere: about 1 when they fill it, 0 when all point one way.
+
+    The standard deviation over images of each dimension of the features scaled to unit length, averaged over
+    dimensions, times sqrt(d): a direction drawn at random has 1/sqrt(d) in each.
+    """
+    return float(_unit(features).std(axis=0).mean() * np.sqrt(features.shape[1]))
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    """Scaled to unit length, float64; zero stays zero."""
+    features = features.astype(np.float64)
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.where(lengths == 0, 1, lengths)
+
+
+def _columns(model: ClassifierMixin, features: np.ndarray, classes: int) -> np.ndarray:
+    """The model's probabilities [n, classes], 0 for a class that it was not shown."""
+    found = np.zeros((len(features), classes))
+    found[:, model.classes_] = model.predict_proba(features)
+    return found

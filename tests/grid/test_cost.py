@@ -1,0 +1,38 @@
+"""Multiply-adds of the backbones, against what torch counts on the networks themselves."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from noisewise.grid.cost import gmacs
+from noisewise.models.backbone import build_backbone
+from noisewise.runs.recipe import Recipe
+
+
+def counted(recipe):
+    with torch.device("meta"):
+        network = build_backbone(recipe.backbone, recipe.stem, recipe.resolution).eval()
+        with FlopCounterMode(display=False) as counter:
+            network(torch.rand(1, 3, recipe.resolution, recipe.resolution))
+    return counter.get_total_flops() / 2e9
+
+
+@pytest.mark.parametrize("name", ["vit_tiny", "vit_small"])
+@pytest.mark.parametrize("stem, resolution", [("standard", 224), ("small", 224), ("small", 32), ("standard", 96)])
+def test_a_vision_transformers_are_exact(name, stem, resolution):
+    recipe = Recipe(backbone=name, stem=stem, resolution=resolution)
+    assert gmacs(recipe) == pytest.approx(counted(recipe))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("stem, resolution", [("standard", 224), ("auto", 32), ("standard", 96)])
+def test_a_resnets_are_nearly_so(name, stem, resolution):
+    recipe = Recipe(backbone=name, stem=stem, resolution=resolution)
+    assert gmacs(recipe) == pytest.approx(counted(recipe), rel=0.15)
+
+
+@pytest.mark.parametrize("name, published", [("vit_tiny", 1.26), ("vit_small", 4.6)])
+def test_at_224_pixels_they_are_the_published_figures(name, published):
+    assert gmacs(Recipe(backbone=name, stem="standard")) == pytest.approx(published, rel=0.01)
