@@ -58,7 +58,8 @@ def tile_side(recipe: Jigsaw, encoder: nn.Module) -> int:
         larger = f"recipe.pretrain.jigsaw.resolution to at least {SIDE * patch} and tile to {patch}"
         raise RunError(
             "config",
-            f"{recipe.backbone} cuts images into patches of {patch} px, which do not divide jigsaw's tiles of {tile} px",
+            f"{recipe.backbone} cuts images into patches of {patch} px, which do not divide jigsaw's tiles of {tile} "
+            "px",
             f"Set {f'recipe.pretrain.jigsaw.tile to one of {fitting}' if fitting else larger}, or another backbone, "
             "then submit the grid again.",
         )
