@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,8 @@ from noisewise.data.engine import open_pack
 from noisewise.data.subset import training_images
 from noisewise.errors import RunError
 from noisewise.grid.expand import read_grid
-from noisewise.pretrain import engine
+from noisewise.launch.payload import execute
+from noisewise.pretrain import engine, prober, simclr
 from noisewise.runs.config import Pretrain
 from noisewise.runs.folder import RunFolder, Settings
 from noisewise.train.control import Control
@@ -74,3 +76,37 @@ def test_too_few_images_even_in_all_are_refused(shapes, run, tmp_path):
         with pytest.raises(RunError, match=f"batch of 64 is larger than the {count} training images") as error:
             pretrain(replace(run, recipe=large, fraction=fraction), shapes, tmp_path)
         assert error.value.kind == "config"
+
+
+def test_features_alike_for_all_images_end_the_run(shapes, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(prober, "COLLAPSED", 10.0)
+    with pytest.raises(RunError, match="collapsed") as error:
+        pretrain(run, shapes, tmp_path)
+    assert error.value.kind == "collapse" and "lr" in error.value.advice
+    lines = RunFolder.of(tmp_path, run).metrics.read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [-1, 0]  # the last epoch is the one that was looked at
+
+
+def test_a_batch_that_does_not_fit_is_a_failure_that_says_what_to_set(shapes, run, tmp_path, monkeypatch):
+    def too_much(self, batch):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(simclr.Method, "forward", too_much)
+    folder = RunFolder.of(tmp_path, run)
+    folder.create(run, Settings(data=str(shapes), device="cpu"))
+    assert execute(folder, Control(), RANKS) == 1
+    failure = folder.read_failure()
+    assert failure.kind == "oom" and "accumulate=2" in failure.advice
+
+
+def test_a_batch_that_ranks_and_parts_do_not_divide_is_refused(shapes, run, tmp_path):
+    with pytest.raises(RunError, match="cannot be shared equally by 1 ranks in 3 parts") as error:
+        pretrain(replace(run, recipe=replace(run.recipe, accumulate=3)), shapes, tmp_path)
+    assert error.value.kind == "config" and "batch to a multiple of 3" in error.value.advice
+
+
+@pytest.mark.slow
+def test_a_vision_transformer_pretrains_in_parts(shapes, run, tmp_path):
+    recipe = replace(run.recipe, backbone="vit_tiny", accumulate=2, epochs=1)
+    result = pretrain(replace(run, recipe=recipe), shapes, tmp_path)
+    assert np.isfinite(result["loss"]) and result["rankme"] > 1

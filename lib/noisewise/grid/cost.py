@@ -28,11 +28,14 @@ IMAGES_WHEN_UNKNOWN = 10_000
 # Passes per image and epoch: views times networks.
 PASSES = {
     "simclr": 2,
-    "moco_v2": 2,
+    "moco_v2": 2.7,  # the keys' pass goes forward only
     "barlow_twins": 2,
+    "rotation": 4,
+    "jigsaw": 0.75,  # nine tiles of 64/225 of the side
+    "vae": 2,
+    "bigbigan": 6,
     "coteaching": 2,
     "dividemix": 8,
-    "bigbigan": 6,
 }
 
 

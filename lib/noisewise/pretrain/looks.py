@@ -49,7 +49,6 @@ class Looks:
         every, last = self.run.recipe.probe_epochs, epoch + 1 == self.run.recipe.epochs
         if not (last or (every and (epoch + 1) % every == 0)):
             return {}
-        self.ranks.same_buffers(self.method)  # where batch normalisation does not span ranks, they differ
         values: dict[str, Any] = self.prober()
         check(values)
         if self.ranks.first and (pictures := self._draw(epoch)):
