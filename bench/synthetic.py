@@ -35,7 +35,8 @@ HEADER = 4096  # bytes before the first image, of no meaning
 
 def methods() -> list[tuple[str, str]]:
     """Every (stage, method) that this version has."""
-    return [(stage, name) for stage, known in METHODS.items() for name in known if exists(stage, name)]
+    known = [(stage, name) for stage, methods in METHODS.items() for name in methods if exists(stage, name)]
+    return [(stage, name) for stage, name in known if stage == "finetune" or name == "simclr"]  # the others: not yet
 
 
 def make_run(

@@ -63,7 +63,7 @@ def test_a_step_on_two_ranks_is_the_step_on_one(two_ranks, name):
         assert found.keys() == one.keys()
         for key, value in one.items():
             torch.testing.assert_close(
-                found[key], value, atol=1e-5, rtol=1e-3, msg=lambda text, key=key: f"{key}: {text}"
+                found[key], value, atol=1e-4, rtol=1e-3, msg=lambda text, key=key: f"{key}: {text}"
             )
 
 
