@@ -225,7 +225,8 @@ def resuming(run: Pretrain | Finetune, pack: Pack, folder: Path, device: torch.d
     yield Finding(f"went on to losses {losses}", len(losses) == run.recipe.epochs and all(map(math.isfinite, losses)))
     steps = [record["step"] for record in history]
     yield Finding(f"counted steps {steps}", steps == [STEPS] * run.recipe.epochs)
-    moments = [value for state in loop.optimiser.state.values() for value in state.values() if torch.is_tensor(value)]
+    states = [state for optimiser in loop.optimisers.values() for state in optimiser.state.values()]
+    moments = [value for state in states for value in state.values() if torch.is_tensor(value)]
     away = sum(value.device != device for value in moments if value.dim())
     yield Finding(f"{away} of {len(moments)} tensors of the optimiser are elsewhere", bool(moments) and not away)
 
