@@ -5,8 +5,7 @@
 Runs from a checkout, needs no network and no images, and takes some five minutes. First the checks (`gpu_checks.py`).
 Then each method trains through the project's own loop at each resolution, in the precision that a run would use, on
 images that lie on the GPU. Its images a second stand beside what metrics.jsonl says of that epoch, and beside the
-limit: forward and backward of the same networks on a random tensor, with as many views, without data, augmentation,
-optimiser and bookkeeping.
+limit: the method's own forward and backward on views made once, without data, augmentation, optimiser and bookkeeping.
 """
 
 from __future__ import annotations
@@ -26,11 +25,19 @@ try:
     import torch
     import torchvision
     from gpu_checks import run_checks
-    from synthetic import make_batches, make_method, make_pack, make_run, methods, training
-    from torch import nn
+    from synthetic import (
+        make_batch,
+        make_batches,
+        make_images,
+        make_method,
+        make_pack,
+        make_run,
+        methods,
+        still_views,
+        training,
+    )
 
     from noisewise.data.pack import Pack
-    from noisewise.models.heads import Classifier
     from noisewise.runs.config import Finetune, Pretrain
     from noisewise.runs.folder import RunFolder
     from noisewise.track import read_metrics
@@ -40,7 +47,6 @@ except ModuleNotFoundError as missing:
     sys.exit(f"{missing.name} is not installed: type pip install torch torchvision numpy omegaconf, then this again.")
 
 OPTIONS = {"only": "", "batch": "256", "seconds": "5", "resolutions": "64,128,224"}
-VIEWS = {"pretrain": 2, "finetune": 1}
 FEWEST_STEPS = 50  # of an epoch that is timed, and of the one before it, which warms up
 
 
@@ -132,21 +138,30 @@ def speed(run: Pretrain | Finetune, pack: Pack, device: torch.device, folder: Pa
 
 
 def limit(run: Pretrain | Finetune, pack: Pack, device: torch.device, seconds: float) -> float:
-    """Images a second of the same networks' forward and backward on a random tensor that lies on the device."""
-    recipe, is_finetune = run.recipe, run.stage == "finetune"
+    """Images a second of the method's own forward and backward, all its turns, on views that are made once."""
+    recipe, kept = run.recipe, {}
     method = make_method(run, pack.labels, Ranks(0, 1, device)).train()
-    if is_finetune:
-        networks = [child for child in method.children() if isinstance(child, Classifier)]
-    else:
-        networks = [nn.Sequential(*method.children())]
-    images = torch.randn(recipe.batch * VIEWS[run.stage], 3, recipe.resolution, recipe.resolution, device=device)
-    images = images.to(memory_format=torch.channels_last)
+
+    def once(make: Callable, images: torch.Tensor, generator: torch.Generator, *rest: object) -> torch.Tensor:
+        if make not in kept:
+            kept[make] = make(images, generator, *rest)
+        return kept[make]
+
+    still_views(method, once)
+    images = make_images(recipe.batch, pack.size).to(device)
+    trained = {turn: method.trained(turn) for turn in method.turns}
 
     def step() -> None:
-        with autocast(recipe.precision, device):
-            losses = [network(images).float().square().mean() for network in networks]
-        torch.stack(losses).sum().backward()
-        method.zero_grad(set_to_none=True)
+        for turn in method.turns:
+            method.zero_grad(set_to_none=True)
+            if len(trained) > 1:  # as the loop does
+                for other, parameters in trained.items():
+                    for parameter in parameters:
+                        parameter.requires_grad_(other == turn)
+            with autocast(recipe.precision, device):
+                loss, _ = method(make_batch(images, turn))
+            loss.backward()
+        method.after_step()
 
     return recipe.batch / seconds_a_call(step, seconds, device)
 

@@ -17,10 +17,12 @@ from noisewise.errors import UserError
 from noisewise.grid.single import single_pretrain
 from noisewise.launch.here import run_here_and_now
 from noisewise.launch.submit import make_settings
+from noisewise.runs.config import Pretrain
 from noisewise.runs.folder import RunFolder
 from noisewise.runs.methods import PRETRAIN
 
 RECIPE = Path(__file__).with_suffix(".yaml")
+RUNS = "runs/pretrain_quality"
 FRACTION = 0.05
 COLUMNS = ("initial_knn_f1", "knn_f1", "initial_linear_f1", "linear_f1", "rankme")
 
@@ -31,7 +33,7 @@ class Words:
     methods: list[str] = field(default_factory=lambda: list(PRETRAIN), metadata={"help": "which"})
     dataset: str = field(default="fashion_mnist", metadata={"help": "which images"})
     data: str = field(default="data", metadata={"help": "the data folder"})
-    runs: str = field(default="runs/pretrain_quality", metadata={"help": "the runs folder"})
+    runs: str = field(default=RUNS, metadata={"help": "the runs folder"})
 
 
 def main(words: list[str]) -> int:
@@ -39,25 +41,29 @@ def main(words: list[str]) -> int:
     print("| method | " + " | ".join(COLUMNS) + " | gain in kNN F1, by seed | seconds a run |")
     print("| --- |" + " ---: |" * (len(COLUMNS) + 2))
     for method in asked.methods:
-        results = [_result(asked, method, seed) for seed in range(asked.seeds)]
-        cells = [_spread([result[column] for result in results]) for column in COLUMNS]
-        gains = [result["knn_f1"] - result["initial_knn_f1"] for result in results]
+        results = [result(asked, method, seed) for seed in range(asked.seeds)]
+        cells = [spread([scores[column] for scores in results]) for column in COLUMNS]
+        gains = [scores["knn_f1"] - scores["initial_knn_f1"] for scores in results]
         by_seed = ", ".join(f"{gain:+.3f}" for gain in gains)
-        seconds = mean(result["wall_seconds"] for result in results)
+        seconds = mean(scores["wall_seconds"] for scores in results)
         print(f"| {method} | {' | '.join(cells)} | {by_seed} | {seconds:.0f} |", flush=True)
     return cli.DONE
 
 
-def _result(asked: Words, method: str, seed: int) -> dict[str, Any]:
-    overrides = {"data": {"fraction": FRACTION}}
-    run = single_pretrain(asked.dataset, method, "random", seed, str(RECIPE), overrides)
-    root = cli.folder(asked.runs)
+def make_run(dataset: str, method: str, seed: int) -> Pretrain:
+    return single_pretrain(dataset, method, "random", seed, str(RECIPE), {"data": {"fraction": FRACTION}})
+
+
+def result(asked: Any, method: str, seed: int) -> dict[str, Any]:
+    """What result.json says of a run, which is run now unless it was before; `asked` has its dataset, data and runs."""
+    run, root = make_run(asked.dataset, method, seed), cli.folder(asked.runs)
     if run_here_and_now(run, root, make_settings(asked.data)):
         raise UserError(f"{run.name} failed; see {RunFolder.of(root, run).path}/failure.json.")
     return RunFolder.of(root, run).glance()
 
 
-def _spread(values: list[float]) -> str:
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation, in words."""
     digits = 3 if max(values) <= 1 else 1
     return f"{mean(values):.{digits}f}" + (f" ± {stdev(values):.{digits}f}" if len(values) > 1 else "")
 

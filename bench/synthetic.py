@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,19 +25,24 @@ from noisewise.track import Tracker
 from noisewise.train import order
 from noisewise.train.control import Control
 from noisewise.train.loop import Loop
-from noisewise.train.method import Method
+from noisewise.train.method import Batch, Method
 from noisewise.train.ranks import Ranks
-from noisewise.train.seeds import seed_everything
+from noisewise.train.seeds import seed_everything, torch_generator
 
 CLASSES = [f"class {number}" for number in range(9)]
-SETTINGS = {"coteaching": {"ramp_epochs": 0.0}}  # so that the pick of small losses selects from the first step on
+SETTINGS = {
+    "coteaching": {"ramp_epochs": 0.0},  # so that the pick of small losses selects from the first step on
+    "barlow_twins": {"warmup_epochs": 0.0, "projector_hidden": 512, "projector_out": 512},
+    "jigsaw": {"permutations": 24, "hidden": 512},
+    "vae": {"width": 128},
+    "bigbigan": {"width": 16},
+}
 HEADER = 4096  # bytes before the first image, of no meaning
 
 
 def methods() -> list[tuple[str, str]]:
     """Every (stage, method) that this version has."""
-    known = [(stage, name) for stage, methods in METHODS.items() for name in methods if exists(stage, name)]
-    return [(stage, name) for stage, name in known if stage == "finetune" or name == "simclr"]  # the others: not yet
+    return [(stage, name) for stage, methods in METHODS.items() for name in methods if exists(stage, name)]
 
 
 def make_run(
@@ -77,6 +83,39 @@ def make_images(count: int, size: int) -> Tensor:
     coarse = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     smooth = nn.functional.interpolate(coarse, size=(size, size), mode="bilinear")
     return (smooth.permute(0, 2, 3, 1) * 255).to(torch.uint8).contiguous()
+
+
+def make_batch(images: Tensor, turn: str = "all") -> Batch:
+    """These images, all of one step."""
+    return Batch(
+        images=images,
+        index=torch.arange(len(images), device=images.device),
+        rows=slice(0, len(images)),
+        total=len(images),
+        world=1,
+        generator=torch_generator("step"),
+        epoch=0.5,
+        turn=turn,
+    )
+
+
+def still_views(method: Method, way: Callable[..., Tensor]) -> None:
+    """Have a method's views made by `way(make, images, generator, ...)`, `make` being the augmenter's own way."""
+
+    class Still:
+        def __init__(self, augment: Augmenter) -> None:
+            self.normalised = augment.normalised
+            self.make, self.make_view = augment, augment.view
+
+        def __call__(self, *given: Any) -> Tensor:
+            return way(self.make, *given)
+
+        def view(self, *given: Any) -> Tensor:
+            return way(self.make_view, *given)
+
+    for name, value in list(vars(method).items()):
+        if isinstance(value, Augmenter):
+            setattr(method, name, Still(value))
 
 
 def make_pack(folder: Path, count: int, size: int) -> Pack:

@@ -10,6 +10,8 @@ from noisewise.grid.names import READERS
 from noisewise.runs.backbones import check_backbone
 from noisewise.runs.config import Source
 from noisewise.runs.intensity import parse_intensity
+from noisewise.runs.methods import JigMag, Jigsaw
+from noisewise.runs.puzzles import check_jigmag, check_jigsaw
 from noisewise.runs.recipe import Augmentation, Recipe
 
 if TYPE_CHECKING:
@@ -90,6 +92,10 @@ def check_recipe(recipe: Recipe, where: str) -> None:
             f"a part; set accumulate to at most {max(1, recipe.batch // 2)}."
         )
     _check_schedule(recipe, where)
+    if isinstance(recipe, Jigsaw):
+        check_jigsaw(recipe, where)
+    if isinstance(recipe, JigMag):
+        check_jigmag(recipe, where)
     rate = getattr(recipe, "assume_rate", "known")
     if rate != "known" and (isinstance(rate, str) or not 0 <= rate < 1):
         raise UserError(f"{where}: assume_rate is {rate!r}; it must be known, or at least 0 and below 1.")
@@ -106,6 +112,11 @@ def _check_augmentation(augmentation: Augmentation, part: str, where: str) -> No
 
 
 def _check_schedule(recipe: Recipe, where: str) -> None:
+    if recipe.warmup_epochs >= recipe.epochs and recipe.warmup_epochs:
+        raise UserError(
+            f"{where}: warmup_epochs is {recipe.warmup_epochs:g}, and there are only {recipe.epochs} epochs, so the "
+            f"learning rate would never reach its peak; set warmup_epochs lower."
+        )
     if recipe.schedule == "cosine" and recipe.decay_from_epoch >= recipe.epochs:
         raise UserError(
             f"{where}: decay_from_epoch is {recipe.decay_from_epoch:g}, and there are only {recipe.epochs} epochs, "

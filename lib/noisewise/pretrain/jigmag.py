@@ -24,14 +24,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from noisewise.data.geometry import interpolation
-from noisewise.errors import RunError
 from noisewise.pretrain.method import PretrainMethod
 from noisewise.pretrain.permutations import all_orders
 from noisewise.runs.methods import JigMag
+from noisewise.runs.puzzles import PARTS
 from noisewise.train.method import Batch
-
-PARTS = 4  # of a mosaic, 2 x 2
-LEAST_CROP = 2  # pixels: of fewer, a crop in the middle may hold none
 
 
 def magnify(view: Tensor, zoom: float) -> Tensor:
@@ -60,29 +57,6 @@ def mosaic(parts: Tensor, orders: Tensor) -> Tensor:
     return laid.permute(0, 3, 1, 4, 2, 5).reshape(n, channels, 2 * side, 2 * side)
 
 
-def check_views(recipe: JigMag) -> None:
-    """Refuse views that cannot be halved, or magnified so far.
-
-    Raises:
-        RunError: config, with what to set.
-    """
-    size = recipe.resolution
-    if size % 2:
-        raise RunError(
-            "config",
-            f"jigmag lays four parts of half the side into a view, and resolution {size} is odd",
-            f"Set recipe.pretrain.jigmag.resolution to {size - 1} or {size + 1}, then submit the grid again.",
-        )
-    if size / recipe.zoom ** (PARTS - 1) < LEAST_CROP:
-        most = math.floor(100 * (size / LEAST_CROP) ** (1 / (PARTS - 1))) / 100
-        raise RunError(
-            "config",
-            f"jigmag's zoom of {recipe.zoom:g} leaves fewer than {LEAST_CROP} of {size} pixels at the last of "
-            f"{PARTS} magnifications",
-            f"Set recipe.pretrain.jigmag.zoom to at most {most:g}, or a larger resolution, then submit the grid again.",
-        )
-
-
 class Method(PretrainMethod):
     """The encoder and a linear classifier of the 24 orders."""
 
@@ -90,7 +64,6 @@ class Method(PretrainMethod):
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        check_views(self.recipe)
         orders = torch.from_numpy(all_orders(PARTS).astype(np.int64))
         self.register_buffer("orders", orders, persistent=False)
         self.classifier = nn.Linear(self.encoder.out_features, len(orders))

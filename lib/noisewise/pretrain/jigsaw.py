@@ -20,50 +20,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from noisewise.errors import RunError
 from noisewise.models.heads import mlp
 from noisewise.pretrain.method import PretrainMethod
 from noisewise.pretrain.permutations import distant_orders
 from noisewise.runs.methods import Jigsaw
+from noisewise.runs.puzzles import SIDE, tile_side
 from noisewise.train.method import Batch
 
-SIDE = 3  # cells along each side of the view
 CELLS = SIDE**2
-TILE_SHARE = 64 / 225  # of the resolution: the paper's tiles in its views
 LEAST_DEVIATION = 1 / 255  # a grey level: less is rounding, which must not be blown up to look like an image
-
-
-def tile_side(recipe: Jigsaw, encoder: nn.Module) -> int:
-    """Side of the tiles, pixels: what the recipe says, or the paper's share of the resolution.
-
-    Raises:
-        RunError: config, if a cell has no room for such a tile, or a transformer's patches do not divide it.
-    """
-    cell = recipe.resolution // SIDE
-    tile = recipe.tile or round(recipe.resolution * TILE_SHARE)
-    if not 0 < tile <= cell:
-        raise RunError(
-            "config",
-            f"jigsaw's tiles of {tile} px do not fit into cells of {cell} px, a third of resolution "
-            f"{recipe.resolution}",
-            f"Set recipe.pretrain.jigsaw.tile to at most {cell} (0: what the resolution suggests), or "
-            f"recipe.pretrain.jigsaw.resolution to at least {SIDE * tile}, then submit the grid again.",
-        )
-    patch = encoder.patch_embed.patch_size[0] if hasattr(encoder, "patch_embed") else 1
-    if tile % patch:
-        fitting = ", ".join(str(side) for side in range(patch, cell + 1, patch))
-        larger = f"recipe.pretrain.jigsaw.resolution to at least {SIDE * patch} and tile to {patch}"
-        raise RunError(
-            "config",
-            f"{recipe.backbone} cuts images into patches of {patch} px, which do not divide jigsaw's tiles of {tile} "
-            "px",
-            f"Set {f'recipe.pretrain.jigsaw.tile to one of {fitting}' if fitting else larger}, or another backbone, "
-            "then submit the grid again.",
-        )
-    return tile
 
 
 def cut_tiles(view: Tensor, cells: Tensor, offsets: Tensor, tile: int) -> Tensor:
@@ -102,7 +70,7 @@ class Method(PretrainMethod):
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         recipe = self.recipe
-        self.tile = tile_side(recipe, self.encoder)
+        self.tile = tile_side(recipe)
         self.head = mlp(CELLS * self.encoder.out_features, recipe.hidden, recipe.permutations)
         # Saved with the head: its outputs mean these orders.
         self.register_buffer("orders", torch.from_numpy(distant_orders(recipe.permutations).astype(np.int64)))
