@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.pretrain.small import SMALL
 from tests.train.toy import TIMES
 
 from noisewise.finetune.engine import finetune
@@ -20,6 +21,7 @@ from noisewise.launch.command import payload_command
 from noisewise.launch.payload import execute
 from noisewise.pretrain.engine import pretrain
 from noisewise.runs.folder import RunFolder, Settings
+from noisewise.runs.methods import PRETRAIN
 from noisewise.train.control import Control
 from noisewise.train.ranks import Ranks
 
@@ -54,12 +56,12 @@ def finish(folder: RunFolder) -> None:
     stage(run, folder, settings, Ranks(0, 1, torch.device("cpu")), Control())
 
 
-def killed(root, run, settings, dice: random.Random) -> RunFolder:
-    """The run killed five times while it trains, checkpointing every step, then left to its end."""
+def killed(root, run, settings, dice: random.Random, times: int = KILLS) -> RunFolder:
+    """The run killed some times while it trains, checkpointing every step, then left to its end."""
     folder = RunFolder.of(root / "killed", run)
     folder.create(run, settings)
     kills = 0
-    while kills < KILLS:
+    while kills < times:
         process = subprocess.Popen(payload_command(folder.path), stdin=subprocess.DEVNULL)
         before = stamp(folder)
         while stamp(folder) == before and process.poll() is None:
@@ -70,7 +72,7 @@ def killed(root, run, settings, dice: random.Random) -> RunFolder:
         process.send_signal(signal.SIGKILL)
         process.wait()
         kills += 1
-    assert kills == KILLS, "the run ended before it could be killed as often as it should"
+    assert kills == times, "the run ended before it could be killed as often as it should"
     finish(folder)
     return folder
 
@@ -100,6 +102,19 @@ def test_pretraining(runs):
     whole, torn = undisturbed(root, run, settings), killed(root, run, settings, random.Random(0))
     check_same_tensors(whole.checkpoint, torn.checkpoint, "method")
     check_same_tensors(whole.encoder, torn.encoder)
+    assert timeless(whole) == timeless(torn)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("method", [method for method in PRETRAIN if method != "simclr"])
+def test_every_other_pretraining_is_killed_once(runs, shapes_grid, method):
+    root, settings, _ = runs
+    small = {**SMALL[method], "epochs": 6, "resolution": 24}
+    grid = read_grid(str(shapes_grid), {"init": [method], "recipe": {"pretrain": {method: small}}})
+    run = next(run for run in grid.runs if run.stage == "pretrain")
+    whole, torn = undisturbed(root, run, settings), killed(root, run, settings, random.Random(method), times=1)
+    check_same_tensors(whole.checkpoint, torn.checkpoint, "method")
     assert timeless(whole) == timeless(torn)
 
 

@@ -9,8 +9,10 @@ work on the run.
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext
 from typing import Any
+
+import torch
 
 from noisewise.runs import provenance
 from noisewise.runs.config import Finetune, Prepare, Pretrain, Run
@@ -19,7 +21,7 @@ from noisewise.runs.files import remove_leftovers, write_json
 from noisewise.runs.folder import RunFolder, Settings
 from noisewise.runs.lease import Lease, LeaseHeld
 from noisewise.train.control import INTERRUPTED, Control, Interrupted
-from noisewise.train.ranks import Ranks
+from noisewise.train.ranks import Ranks, joined
 
 DONE, FAILED, ELSEWHERE = 0, 1, 76
 GO = -1
@@ -35,22 +37,14 @@ def execute(folder: RunFolder, control: Control, ranks: Ranks | None = None) -> 
     """
     try:
         settings = folder.read_settings()
-        with nullcontext(ranks) if ranks else _joined(settings) as together, ExitStack() as stack:
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        with nullcontext(ranks) if ranks else joined(settings.device) as together, ExitStack() as stack:
             verdict = together.decide(_verdict(folder, stack) if together.first else GO)
             return _attempt(folder, settings, control, together) if verdict == GO else verdict
     except Exception as error:
         _report_failure(folder, error)
         return FAILED
-
-
-def _joined(settings: Settings) -> AbstractContextManager[Ranks]:
-    import torch
-
-    from noisewise.train.ranks import joined
-
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    return joined(settings.device)
 
 
 def _verdict(folder: RunFolder, stack: ExitStack) -> int:
