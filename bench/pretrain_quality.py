@@ -1,8 +1,7 @@
 """Does each pretraining learn? kNN macro-F1 before and after, three seeds each: python bench/pretrain_quality.py
 
-It pretrains on 5% of Fashion-MNIST (apt-get install dataset-fashion-mnist) by jobs/pretrain.py's own way, one run after
-the other, with bench/pretrain_quality.yaml, and prints a table. Words: seeds=3 methods=[simclr,vae] runs=DIR data=DIR.
-What is done is not done again.
+It pretrains on elpv by jobs/pretrain.py's own way, one run after the other, with bench/pretrain_quality.yaml, and prints
+a table. Words: seeds=3 methods=[simclr,vae] dataset=elpv threads=0 runs=DIR data=DIR. What is done is not done again.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from noisewise.runs.methods import PRETRAIN
 
 RECIPE = Path(__file__).with_suffix(".yaml")
 RUNS = "runs/pretrain_quality"
-FRACTION = 0.05
 COLUMNS = ("initial_knn_f1", "knn_f1", "initial_linear_f1", "linear_f1", "rankme")
 
 
@@ -31,7 +29,8 @@ COLUMNS = ("initial_knn_f1", "knn_f1", "initial_linear_f1", "linear_f1", "rankme
 class Words:
     seeds: int = field(default=3, metadata={"help": "of the initial weights and the order of the images"})
     methods: list[str] = field(default_factory=lambda: list(PRETRAIN), metadata={"help": "which"})
-    dataset: str = field(default="fashion_mnist", metadata={"help": "which images"})
+    dataset: str = field(default="elpv", metadata={"help": "which images"})
+    threads: int = field(default=0, metadata={"help": "CPU threads (0: as torch likes)"})
     data: str = field(default="data", metadata={"help": "the data folder"})
     runs: str = field(default=RUNS, metadata={"help": "the runs folder"})
 
@@ -51,13 +50,13 @@ def main(words: list[str]) -> int:
 
 
 def make_run(dataset: str, method: str, seed: int) -> Pretrain:
-    return single_pretrain(dataset, method, "random", seed, str(RECIPE), {"data": {"fraction": FRACTION}})
+    return single_pretrain(dataset, method, "random", seed, str(RECIPE), {})
 
 
 def result(asked: Any, method: str, seed: int) -> dict[str, Any]:
-    """What result.json says of a run, which is run now unless it was before; `asked` has its dataset, data and runs."""
+    """What result.json says of a run, which is run now unless it was before; `asked` has its dataset, threads and folders."""
     run, root = make_run(asked.dataset, method, seed), cli.folder(asked.runs)
-    if run_here_and_now(run, root, make_settings(asked.data)):
+    if run_here_and_now(run, root, make_settings(asked.data, asked.threads)):
         raise UserError(f"{run.name} failed; see {RunFolder.of(root, run).path}/failure.json.")
     return RunFolder.of(root, run).glance()
 

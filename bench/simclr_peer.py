@@ -16,7 +16,7 @@ from lightly.loss import NTXentLoss
 from lightly.models.modules.heads import SimCLRProjectionHead
 from lightly.transforms import SimCLRTransform
 from PIL import Image
-from pretrain_quality import FRACTION, RUNS, make_run, result, spread
+from pretrain_quality import RUNS, make_run, result, spread
 from torch import nn
 from torch.utils.data import DataLoader
 from torchvision.models import resnet18
@@ -37,7 +37,8 @@ COLUMNS = ("initial_knn_f1", "knn_f1", "gain", "wall_seconds")
 @dataclass
 class Words:
     seeds: int = field(default=3, metadata={"help": "of the initial weights and the order of the images"})
-    dataset: str = field(default="fashion_mnist", metadata={"help": "which images"})
+    dataset: str = field(default="elpv", metadata={"help": "which images"})
+    threads: int = field(default=0, metadata={"help": "CPU threads (0: as torch likes)"})
     data: str = field(default="data", metadata={"help": "the data folder"})
     runs: str = field(default=RUNS, metadata={"help": "the runs folder"})
 
@@ -46,6 +47,8 @@ def main(words: list[str]) -> int:
     asked, _ = cli.parse(words, Words)
     print("| SimCLR | " + " | ".join(COLUMNS) + " | knn_f1 by seed |")
     print("| --- |" + " ---: |" * (len(COLUMNS) + 1))
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
     ours = [result(asked, "simclr", seed) for seed in range(asked.seeds)]
     _row("noisewise", ours)
     run = make_run(asked.dataset, "simclr", 0)
@@ -74,7 +77,7 @@ def train(run: Pretrain, pack: Pack, seed: int) -> dict[str, float]:
         [*network.parameters(), *head.parameters()], lr=recipe.lr, weight_decay=recipe.weight_decay
     )
     loss_of = NTXentLoss(recipe.temperature)
-    images = [(Image.fromarray(pixels), 0) for pixels in read(pack, training_images(pack, FRACTION))]
+    images = [(Image.fromarray(pixels), 0) for pixels in read(pack, training_images(pack))]
     loader = DataLoader(Views(images, transform(run)), recipe.batch, shuffle=True, drop_last=True)
     initial = score(run, pack, network)
     for epoch in range(recipe.epochs):
@@ -136,7 +139,7 @@ def read(pack: Pack, indices: np.ndarray) -> np.ndarray:
 def score(run: Pretrain, pack: Pack, network: nn.Module) -> float:
     """The kNN probe's macro-F1 on the validation images."""
     network.eval()
-    parts = probe_images(pack, FRACTION)
+    parts = probe_images(pack)
     known = []
     for indices in parts:
         images = torch.from_numpy(read(pack, indices))
