@@ -1,7 +1,8 @@
 """Does each pretraining learn? kNN macro-F1 before and after, three seeds each: python bench/pretrain_quality.py
 
-It pretrains on elpv by jobs/pretrain.py's own way, one run after the other, with bench/pretrain_quality.yaml, and prints
-a table. Words: seeds=3 methods=[simclr,vae] dataset=elpv threads=0 runs=DIR data=DIR. What is done is not done again.
+It pretrains on elpv by jobs/pretrain.py's own way, one run after the other, with bench/pretrain_quality.yaml, and
+prints a table. Words: seeds=3 methods=[simclr,vae] dataset=elpv threads=0 runs=DIR data=DIR. What is done is not done
+again.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def make_run(dataset: str, method: str, seed: int) -> Pretrain:
 
 
 def result(asked: Any, method: str, seed: int) -> dict[str, Any]:
-    """What result.json says of a run, which is run now unless it was before; `asked` has its dataset, threads and folders."""
+    """What result.json says of a run, which is run now unless it was before; `asked` has dataset, threads, folders."""
     run, root = make_run(asked.dataset, method, seed), cli.folder(asked.runs)
     if run_here_and_now(run, root, make_settings(asked.data, asked.threads)):
         raise UserError(f"{run.name} failed; see {RunFolder.of(root, run).path}/failure.json.")

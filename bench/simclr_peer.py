@@ -77,7 +77,7 @@ def train(run: Pretrain, pack: Pack, seed: int) -> dict[str, float]:
         [*network.parameters(), *head.parameters()], lr=recipe.lr, weight_decay=recipe.weight_decay
     )
     loss_of = NTXentLoss(recipe.temperature)
-    images = [(Image.fromarray(pixels), 0) for pixels in read(pack, training_images(pack))]
+    images = [(Image.fromarray(pixels), 0) for pixels in read(pack, training_images(pack, 1.0))]
     loader = DataLoader(Views(images, transform(run)), recipe.batch, shuffle=True, drop_last=True)
     initial = score(run, pack, network)
     for epoch in range(recipe.epochs):

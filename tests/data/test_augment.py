@@ -149,3 +149,12 @@ def test_a_gpu_sees_what_the_cpu_sees(allowed):
         view = augment(images().cuda(), seeded())
     difference = (view.cpu() - augment(images(), seeded())).abs()
     assert difference.mean() < 1e-4  # single values on solarisation's threshold may fall to either side
+
+
+def test_normalising_hands_gradients_on_after_an_evaluation():
+    normalise = Normalise(mean=[0.1, 0.2, 0.3], std=[0.4, 0.5, 0.6])  # of no other test
+    with torch.inference_mode():
+        evaluation_view(torch.zeros(1, 8, 8, 3, dtype=torch.uint8), 8, normalise)
+    view = torch.rand(1, 3, 8, 8, requires_grad=True)
+    Augmenter(Augmentation(), Invariance(), 8, normalise).normalised(view).sum().backward()
+    torch.testing.assert_close(view.grad[0, :, 0, 0], 1 / torch.tensor([0.4, 0.5, 0.6]))

@@ -125,6 +125,13 @@ def test_what_the_message_says_mends_it():
         assert {run.recipe.backbone for run in grid.runs if run.stage != "prepare"} == {backbone}
 
 
+def test_a_small_stem_before_a_standard_one_is_refused():
+    recipe = {"pretrain": {"simclr": {"stem": "auto", "resolution": 32}}}
+    with pytest.raises(UserError, match="cross_entropy at .* has the standard stem, .* simclr, which at resolution 32"):
+        make("simclr", recipe={"all": {"stem": "auto", "resolution": 128}, **recipe})
+    assert make("simclr", recipe={"all": {"stem": "auto", "resolution": 64}, **recipe}).finetunes
+
+
 def test_weights_that_are_no_run_and_another_resolution_are_fine():
     grid = make("imagenet", "random", "simclr", recipe={"pretrain": {"simclr": {"resolution": 96}}})
     assert {run.recipe.resolution for run in pretrainings(grid)} == {96}

@@ -51,13 +51,15 @@ def make_recipe(name: str, **changes: Any) -> Any:
     return build(PRETRAIN[name], {**values, **SMALL[name], **changes}, name)
 
 
-def make_method(name: str, ranks: Ranks = ONE, norm: bool = True, **changes: Any) -> PretrainMethod:
+def make_method(
+    name: str, ranks: Ranks = ONE, norm: bool = True, encoder: nn.Module | None = None, **changes: Any
+) -> PretrainMethod:
     """The method with seeded initial weights; `changes` are keys of its recipe."""
     torch.manual_seed(0)
     recipe = make_recipe(name, **changes)
     augment = Augmenter(recipe.augmentation, Invariance(), recipe.resolution, Normalise())
     module = import_module(f"noisewise.pretrain.{name}")
-    return module.Method(recipe, Encoder(norm), augment, ranks, TRAIN_IMAGES)
+    return module.Method(recipe, encoder or Encoder(norm), augment, ranks, TRAIN_IMAGES)
 
 
 def make_images(count: int = BATCH, size: int = 32, seed: int = 0) -> Tensor:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
 import torch
-from tests.pretrain.small import ONE, SMALL, make_batch, make_method, make_recipe
+from tests.pretrain.small import ONE, SMALL, make_batch, make_method, make_recipe, train
 from tests.train.test_loop import StopAfter
 from tests.train.test_ranks import on_two_ranks
 from tests.train.toy import TIMES
 
 from noisewise.grid.expand import read_grid
+from noisewise.models.backbone import build_backbone
 from noisewise.pretrain.engine import pretrain
 from noisewise.runs.config import Pretrain
 from noisewise.runs.folder import RunFolder, Settings
@@ -65,6 +67,18 @@ def test_a_step_on_two_ranks_is_the_step_on_one(two_ranks, name):
             torch.testing.assert_close(
                 found[key], value, atol=1e-4, rtol=1e-3, msg=lambda text, key=key: f"{key}: {text}"
             )
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_vision_transformer_learns_by_every_method(name):
+    """One step of each turn moves the encoder; jigsaw sees tiles of two patches a side."""
+    more = {"tile": 8} if name == "jigsaw" else {}
+    method = make_method(name, encoder=build_backbone("vit_tiny", "small", 24), resolution=24, **more)
+    before = [weight.detach().clone() for weight in method.encoder.parameters()]
+    (record,) = train(method, steps=1, lr=0.1)
+    assert all(math.isfinite(value) for value in record.values())
+    moved = [not torch.equal(old, new) for old, new in zip(before, method.encoder.parameters(), strict=True)]
+    assert sum(moved) > len(moved) / 2
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,24 @@ def test_two_steps_on_two_ranks_are_those_on_one(tmp_path):
             torch.testing.assert_close(found[name], value, atol=1e-5, rtol=1e-5)
 
 
+def in_bfloat16(ranks, path):
+    """The moments and the output of a step whose count of rows, 2 x 2,450, bfloat16 does not have."""
+    norm = nn.Sequential(nn.BatchNorm2d(2))
+    wrapped = ranks.wrap(norm)
+    images = 3 + torch.randn(2, 2, 49, 50, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = wrapped(images[ranks.rows(2)].bfloat16())
+    return {"kind": found.dtype, **norm.state_dict()}
+
+
+def test_bfloat16_has_moments_in_full(tmp_path):
+    one = in_bfloat16(ONE, None)
+    for found in on_two_ranks(in_bfloat16, tmp_path):
+        assert found["kind"] == torch.bfloat16
+        torch.testing.assert_close(found["0.running_mean"], one["0.running_mean"], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found["0.running_var"], one["0.running_var"], atol=1e-4, rtol=1e-3)
+
+
 def test_the_weights_stay_the_same_tensors():
     model = network()
     before = {name: id(value) for name, value in (*model.named_parameters(), *model.named_buffers())}

@@ -186,8 +186,12 @@ def _normalised(view: Tensor, normalise: Normalise) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _moments(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Kept on the device: copying them anew would make the host wait in every step."""
-    return tuple(torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (mean, std))
+    """Kept on the device: copying them anew would make the host wait in every step.
+
+    Ordinary tensors even if an evaluation asks first, or autograd would refuse them to a method that needs gradients.
+    """
+    with torch.inference_mode(False):
+        return tuple(torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (mean, std))
 
 
 def _to(values: Tensor, like: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from noisewise.models.heads import Classifier
 from noisewise.models.initial import build_encoder
 from noisewise.runs.config import Finetune
 from noisewise.runs.folder import RunFolder, Settings
+from noisewise.runs.recipe import Recipe
 from noisewise.track import Tracker
 from noisewise.train import order
 from noisewise.train.control import Control
@@ -41,7 +42,7 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
     """
     pack = open_pack(run.prepare, settings, ranks)
     train = training_images(pack, run.fraction)
-    _check_count(len(train), ranks)
+    _check_count(len(train), run.recipe, ranks)
     noisy = label_set(pack, run.noise, run.fraction)
     shown = np.sort(np.concatenate([train, pack.indices("val"), pack.indices("test")]))
     method, loaded = _build(run, folder, settings, ranks, pack.classes, noisy)
@@ -79,13 +80,16 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
         return result
 
 
-def _check_count(count: int, ranks: Ranks) -> None:
-    """Refuse fewer images than two a rank, which batch normalisation needs."""
-    if count < 2 * ranks.world:
+def _check_count(count: int, recipe: Recipe, ranks: Ranks) -> None:
+    """Refuse parts of a batch with fewer images than two a rank, which batch normalisation needs."""
+    smallest, needed = count // max(1, -(-count // recipe.batch)), 2 * ranks.world * recipe.accumulate
+    if smallest < needed:
         raise RunError(
             "config",
-            f"{count} training images are too few for {ranks.world} ranks, which need two each",
-            "Set data.fraction higher or use fewer processes a run, then submit again.",
+            f"{count} training images in batches of at most {recipe.batch} make one of {smallest}, too few for "
+            f"{ranks.world} ranks and accumulate={recipe.accumulate}, which need {needed}",
+            "Set accumulate lower, data.fraction or the recipe's batch higher, or use fewer processes a run, then "
+            "submit again.",
         )
 
 

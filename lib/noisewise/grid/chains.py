@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from noisewise.errors import UserError, unknown
+from noisewise.runs.backbones import RESNETS, has_small_stem
 from noisewise.runs.config import WEIGHTS, Pretrain
 from noisewise.runs.methods import PRETRAIN, Recipe
 
@@ -46,15 +47,29 @@ def check_no_repeats(links: Sequence[tuple[str, str]], where: str) -> None:
 
 
 def check_same_backbone(before: str | Pretrain, method: str, recipe: Recipe, where: str) -> None:
-    """Refuse a method that starts from the weights of another backbone than its own; another resolution is fine.
+    """Refuse a method that starts from the weights of another backbone than its own, or of a smaller stem.
+
+    Another resolution is fine, and so is a larger stem before a small one, whose first convolution is then drawn anew.
 
     Raises:
         UserError: names both, and what to set; `where` says whose chain it is.
     """
-    if isinstance(before, str) or before.recipe.backbone == recipe.backbone:
+    if isinstance(before, str):
+        return
+    if before.recipe.backbone == recipe.backbone:
+        if recipe.backbone in RESNETS and _has_small_stem(before.recipe) and not _has_small_stem(recipe):
+            raise UserError(
+                f"{where}: {method} at resolution {recipe.resolution} has the standard stem, and starts from the "
+                f"weights of {before.method}, which at resolution {before.recipe.resolution} has the small one; set "
+                "recipe.all.stem=standard or small for both, or 'stem' under 'all' in the recipe's file."
+            )
         return
     there, here = before.recipe.backbone, recipe.backbone
     raise UserError(
         f"{where}: {method} has backbone {here}, and starts from the weights of {before.method}, which has {there}; "
         f"give both the same: recipe.all.backbone={there} or {here} for a grid, or under 'all' in the recipe's file."
     )
+
+
+def _has_small_stem(recipe: Recipe) -> bool:
+    return has_small_stem(recipe.stem, recipe.resolution)

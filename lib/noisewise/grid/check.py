@@ -10,9 +10,9 @@ from noisewise.grid.names import READERS
 from noisewise.runs.backbones import check_backbone
 from noisewise.runs.config import Source
 from noisewise.runs.intensity import parse_intensity
-from noisewise.runs.methods import JigMag, Jigsaw
+from noisewise.runs.methods import BarlowTwins, JigMag, Jigsaw
 from noisewise.runs.puzzles import check_jigmag, check_jigsaw
-from noisewise.runs.recipe import Augmentation, Recipe
+from noisewise.runs.recipe import Augmentation, PretrainRecipe, Recipe
 
 if TYPE_CHECKING:
     from noisewise.grid.files import DatasetFile
@@ -86,11 +86,20 @@ def check_recipe(recipe: Recipe, where: str) -> None:
     for part in ("augmentation", "second"):
         if hasattr(recipe, part):
             _check_augmentation(getattr(recipe, part), part, where)
+    if recipe.batch < 2:
+        raise UserError(f"{where}: batch is {recipe.batch}; batch normalisation needs 2 images at least.")
     if recipe.accumulate > recipe.batch / 2:
         raise UserError(
             f"{where}: a batch of {recipe.batch} in accumulate={recipe.accumulate} parts leaves fewer than two images "
-            f"a part; set accumulate to at most {max(1, recipe.batch // 2)}."
+            f"a part; set accumulate to at most {recipe.batch // 2}."
         )
+    if isinstance(recipe, PretrainRecipe) and recipe.batch % recipe.accumulate:
+        raise UserError(
+            f"{where}: a batch of {recipe.batch} cannot be shared equally by accumulate={recipe.accumulate} parts, as "
+            "pretraining needs; set one so that it divides the other."
+        )
+    if isinstance(recipe, BarlowTwins) and recipe.projector_out < 2:
+        raise UserError(f"{where}: projector_out is {recipe.projector_out}; a correlation needs 2 at least.")
     _check_schedule(recipe, where)
     if isinstance(recipe, Jigsaw):
         check_jigsaw(recipe, where)
@@ -102,6 +111,21 @@ def check_recipe(recipe: Recipe, where: str) -> None:
     queue = getattr(recipe, "queue", "auto")
     if queue != "auto" and (isinstance(queue, str) or queue < recipe.batch or queue % recipe.batch):
         raise UserError(f"{where}: queue is {queue!r}; it must be auto, or a multiple of the batch, {recipe.batch}.")
+
+
+def check_count(method: str, recipe: Recipe, images: int, where: str) -> None:
+    """Refuse a batch or a queue larger than `images`, which are at least as many as there will be to train on.
+
+    Raises:
+        UserError: names the setting and what would fit; `where` says whose run it is.
+    """
+    for key in ("batch", "queue"):
+        value = getattr(recipe, key, 0)
+        if isinstance(value, int) and value > images:
+            raise UserError(
+                f"{where}: {method}'s {key} of {value} is larger than the {images} images there are at most; set "
+                f"recipe.pretrain.{method}.{key} lower, or data.fraction higher."
+            )
 
 
 def _check_augmentation(augmentation: Augmentation, part: str, where: str) -> None:
@@ -121,6 +145,11 @@ def _check_schedule(recipe: Recipe, where: str) -> None:
         raise UserError(
             f"{where}: decay_from_epoch is {recipe.decay_from_epoch:g}, and there are only {recipe.epochs} epochs, "
             f"so the learning rate would never fall; set decay_from_epoch lower, or schedule=constant."
+        )
+    if recipe.schedule == "cosine" and recipe.final_lr > recipe.lr:
+        raise UserError(
+            f"{where}: final_lr is {recipe.final_lr:g}, above lr, {recipe.lr:g}, so the learning rate would rise; set "
+            "final_lr lower."
         )
     if not all(0 < share < 1 for share in recipe.step_at):
         raise UserError(f"{where}: step_at is {recipe.step_at}; it lists shares of the epochs between 0 and 1.")

@@ -11,6 +11,7 @@ from typing import Any
 from noisewise.errors import UserError, unknown
 from noisewise.grid import names
 from noisewise.grid.chains import check_no_repeats, check_same_backbone, parse_init
+from noisewise.grid.check import check_count
 from noisewise.grid.files import (
     DataLevels,
     DatasetFile,
@@ -137,6 +138,9 @@ class Builder:
         for method, name in links:
             recipe = self.recipe("pretrain", method, name)
             check_same_backbone(current, method, recipe, where)
+            images = self.datasets[name].images
+            if images:
+                check_count(method, recipe, int(images * (fraction if name == dataset else 1.0)), where)
             current = Pretrain(
                 prepare=self.prepare(name),
                 init=current,

@@ -40,7 +40,7 @@ def pretrain(run: Pretrain, folder: RunFolder, settings: Settings, ranks: Ranks,
     _check_parts(run, ranks)
     pack = open_pack(run.prepare, settings, ranks)
     train = training_images(pack, run.fraction)
-    _check_fraction(run, len(train), len(pack.indices("train")))
+    _check_count(run, len(train), len(pack.indices("train")))
     seed_everything("initial weights", run.seed)
     encoder, loaded = build_encoder(run, folder, settings)
     augment = Augmenter(recipe.augmentation, run.allowed, recipe.resolution, run.normalise)
@@ -58,7 +58,7 @@ def pretrain(run: Pretrain, folder: RunFolder, settings: Settings, ranks: Ranks,
             images=lambda steps: source.batches([train[step] for step in steps]),
             begin=looks.begin,
             end_epoch=lambda epoch, history: looks.end_epoch(epoch),
-            epoch_saved=lambda history: None,
+            epoch_saved=None,
             folder=folder,
             settings=settings,
             ranks=ranks,
@@ -98,15 +98,17 @@ def _check_parts(run: Pretrain, ranks: Ranks) -> None:
         )
 
 
-def _check_fraction(run: Pretrain, count: int, whole: int) -> None:
-    """Refuse a fraction that leaves `count` of `whole` images, fewer than a batch, where all would be enough."""
-    batch = run.recipe.batch
-    if count < batch <= whole:
-        enough = math.ceil(1000 * batch / whole) / 1000
-        raise RunError(
-            "config",
-            f"the recipe's batch of {batch} is larger than the {count} training images that "
-            f"data.fraction={run.fraction:g} leaves of the {whole} of {run.prepare.dataset}",
-            f"Set data.fraction to at least {enough:g}, or recipe.pretrain.{run.method}.batch to at most {count}, then "
-            "submit again.",
-        )
+def _check_count(run: Pretrain, count: int, whole: int) -> None:
+    """Refuse `count` training images, of `whole`, that are fewer than a batch; before anything is loaded."""
+    batch, setting = run.recipe.batch, f"recipe.pretrain.{run.method}.batch to at most {count}"
+    if count >= batch:
+        return
+    found = f"the recipe's batch of {batch} is larger than the {count} training images"
+    if batch > whole:
+        raise RunError("config", f"{found} of {run.prepare.dataset}", f"Set {setting}, then submit again.")
+    enough = math.ceil(1000 * batch / whole) / 1000
+    raise RunError(
+        "config",
+        f"{found} that data.fraction={run.fraction:g} leaves of the {whole} of {run.prepare.dataset}",
+        f"Set data.fraction to at least {enough:g}, or {setting}, then submit again.",
+    )

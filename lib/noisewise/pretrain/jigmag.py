@@ -21,10 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from noisewise.data.geometry import interpolation
-from noisewise.pretrain.method import PretrainMethod
+from noisewise.pretrain.method import PretrainMethod, classify
 from noisewise.pretrain.permutations import all_orders
 from noisewise.runs.methods import JigMag
 from noisewise.runs.puzzles import PARTS
@@ -71,8 +70,7 @@ class Method(PretrainMethod):
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         mosaics, labels = self.puzzles(batch)
         logits = self.classifier(self.encoder(mosaics))
-        # Every rank has as many images: a rank's mean is its share of the batch's.
-        return F.cross_entropy(logits.float(), labels), {"accuracy": (logits.argmax(1) == labels).float().mean()}
+        return classify(logits, labels)
 
     def puzzles(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Normalised mosaics [n, 3, R, R] of the batch's images, and the numbers of their orders [n]."""

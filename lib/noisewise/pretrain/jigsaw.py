@@ -21,10 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from noisewise.models.heads import mlp
-from noisewise.pretrain.method import PretrainMethod
+from noisewise.pretrain.method import PretrainMethod, classify
 from noisewise.pretrain.permutations import distant_orders
 from noisewise.runs.methods import Jigsaw
 from noisewise.runs.puzzles import SIDE, tile_side
@@ -77,9 +76,8 @@ class Method(PretrainMethod):
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         tiles, labels = self.puzzles(batch)
-        logits = self.head(self.encoder(tiles).view(len(labels), -1))
-        # Every rank has as many images: a rank's mean is its share of the batch's.
-        return F.cross_entropy(logits.float(), labels), {"accuracy": (logits.argmax(1) == labels).float().mean()}
+        logits = self.head(self.encoder(tiles).unflatten(0, (-1, CELLS)).flatten(1))
+        return classify(logits, labels)
 
     def puzzles(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Normalised tiles [9n, 3, t, t] of the batch's n images as they are shown, and the orders' numbers [n]."""

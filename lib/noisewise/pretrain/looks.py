@@ -58,7 +58,7 @@ class Looks:
     @torch.inference_mode()
     def _draw(self, epoch: int) -> dict[str, str]:
         """Write the method's pictures; their names and files, relative to the run's folder."""
-        images = next(iter(self.source.batches([self.pack.indices("val")[:PICTURED]])))
+        (images,) = self.source.batches([self.pack.indices("val")[:PICTURED]])
         files = {}
         for name, picture in self.method.pictures(images).items():
             self.folder.pictures.mkdir(exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from noisewise.data.augment import Augmenter
 from noisewise.runs.recipe import Recipe
@@ -40,3 +41,11 @@ class PretrainMethod(Method):
             images: a few of the validation images, always the same: uint8 [k, S, S, 3] on the device.
         """
         return {}
+
+
+def classify(logits: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Cross-entropy of logits [n, C] and labels int64 [n], both averaged over rows, and the `accuracy`.
+
+    Every rank has as many images of a batch: a rank's mean is its share of the batch's.
+    """
+    return F.cross_entropy(logits.float(), labels), {"accuracy": (logits.argmax(1) == labels).float().mean()}

@@ -25,10 +25,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from noisewise.data.augment import Augmenter
-from noisewise.pretrain.method import PretrainMethod
+from noisewise.pretrain.method import PretrainMethod, classify
 from noisewise.train.method import Batch
 
 TURNS = 4
@@ -62,5 +61,4 @@ class Method(PretrainMethod):
         views = self.augment(batch.images, batch.generator, batch.rows, batch.total)
         labels = torch.arange(TURNS, device=views.device).repeat_interleave(len(views))
         logits = self.classifier(self.encoder(all_turns(views)))
-        # Every rank has as many images: a rank's mean is its share of the batch's.
-        return F.cross_entropy(logits.float(), labels), {"accuracy": (logits.argmax(1) == labels).float().mean()}
+        return classify(logits, labels)

@@ -17,7 +17,7 @@ ADVICE = {
     "data": "Mend the file that the message names, then submit the grid again.",
     "oom": "Set the recipe's accumulate=2 or more (the same batch, computed in parts), a smaller batch or resolution, "
     "or ask for more memory, then submit the grid again.",
-    "nan": "Lower the recipe's lr, or set precision=fp32, then submit the grid again.",
+    "nan": "Lower the recipe's lr (bias_lr too, if it has one), or set precision=fp32, then submit the grid again.",
     "collapse": "Lower the recipe's lr or give it a larger batch, then submit the grid again.",
     "node": "Nothing is wrong with the run: submit the grid again, it goes on from its last checkpoint.",
     "bug": "Please report it with the traceback in the run's log; submitting the grid again retries it.",

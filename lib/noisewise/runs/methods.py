@@ -15,7 +15,10 @@ from noisewise.runs.recipe import Augmentation, FinetuneRecipe, PretrainRecipe, 
 
 @dataclass(frozen=True)
 class SimCLR(PretrainRecipe):
-    """SimCLR (arXiv 2002.05709) as in the study's public code: temperature .07, head 512-512-128; the paper's crop."""
+    """SimCLR (arXiv 2002.05709) as in the study's public code: temperature .07, head 512-512-128; the paper's crop.
+
+    That code also holds the rate for the first 10 epochs: `decay_from_epoch` in the recipe `paper`.
+    """
 
     batch: int = 512
     optimiser: str = "adam"
@@ -32,7 +35,7 @@ class SimCLR(PretrainRecipe):
 
 @dataclass(frozen=True)
 class MoCoV2(PretrainRecipe):
-    """MoCo v2 (arXiv 2003.04297) as in its authors' code.
+    """MoCo v2 (arXiv 2003.04297) as in its authors' code, whose hidden layer is as wide as a ResNet-18's features.
 
     key_momentum: of the momentum encoder. queue: keys that are kept; "auto" is 65,536 or, where the images are fewer,
         as many whole batches as half of them fill (`noisewise.pretrain.moco_v2`).
@@ -133,6 +136,7 @@ class JigMag(PretrainRecipe):
 class VAE(PretrainRecipe):
     """Variational autoencoder (arXiv 1312.6114) with a weight on the prior (arXiv 1804.03599: beta).
 
+    weight_decay: beside a loss that is divided by the number of values, L2 in Adam would be far too strong.
     beta: weight of the Kullback-Leibler term. latent: dimensions of the code. width: channels of the decoder's first
         feature map, halved at each doubling of its side.
     """
@@ -140,6 +144,7 @@ class VAE(PretrainRecipe):
     epochs: int = 300
     optimiser: str = "adam"
     lr: float = 1e-3
+    weight_decay: float = 0.0
     beta: float = 0.1
     latent: int = 256
     width: int = 512

@@ -23,6 +23,7 @@ class GlobalBatchNorm(_BatchNorm):
         if not self.training:
             return super().forward(inputs)
         self._check_input_dim(inputs)
+        kind, inputs = inputs.dtype, inputs.float()  # moments of bfloat16 would have its 8 bits
         over = [0, *range(2, inputs.ndim)]
         count = inputs.new_tensor([inputs.numel() // inputs.shape[1]])
         sums = all_reduce(torch.cat([inputs.sum(over), count]))
@@ -33,7 +34,9 @@ class GlobalBatchNorm(_BatchNorm):
         if self.track_running_stats:
             self._track(mean.detach(), variance.detach() * (total / (total - 1)))
         scaled = centred * (variance + self.eps).rsqrt().view(shape)
-        return scaled * self.weight.view(shape) + self.bias.view(shape) if self.affine else scaled
+        if self.affine:
+            scaled = scaled * self.weight.view(shape) + self.bias.view(shape)
+        return scaled.to(kind)
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor) -> None:

@@ -66,7 +66,8 @@ class Loop:
         end_epoch: called after every epoch on every rank with the epoch and the history so far; what it returns
             joins the epoch's metrics and its record in the history. It may run twice for an epoch (kill, resume).
         epoch_saved: called with the history once an epoch is in the checkpoint, while the method is as it was then;
-            also on resuming right there. So what it keeps of the method always fits the history.
+            also on resuming right there. So what it keeps of the method always fits the history. With None, epochs
+            end without a checkpoint unless one is due: it may take longer to write than the epoch took.
         tracker: on rank 0; None elsewhere.
         begin: what there is to say before the first epoch; unless it is nothing, the metrics have it as epoch -1.
     """
@@ -79,7 +80,7 @@ class Loop:
         order: Callable[[int], Steps],
         images: Callable[[Steps], Iterator[Tensor]],
         end_epoch: Callable[[int, History], dict[str, Any]],
-        epoch_saved: Callable[[History], None],
+        epoch_saved: Callable[[History], None] | None,
         folder: RunFolder,
         settings: Settings,
         ranks: Ranks,
@@ -230,13 +231,19 @@ class Loop:
         if self.tracker:
             self.tracker.log(**record, images_per_second=round(speed, 1), data_seconds=round(place.waited, 3))
         self.place = Place(epoch=place.epoch + 1, history=[*place.history, record])
-        self._save()
-        self.epoch_saved(self.place.history)
-        if self._stopping() and self.place.epoch < self.recipe.epochs:
+        done, stop = self.place.epoch == self.recipe.epochs, self._stopping()
+        if self.epoch_saved or done or stop or self._due():
+            self._save()
+        if self.epoch_saved:
+            self.epoch_saved(self.place.history)
+        if stop and not done:
             raise Interrupted
 
     def _stopping(self) -> bool:
         return self.ranks.any(self.control.asked)
+
+    def _due(self) -> bool:
+        return self.ranks.any(time.monotonic() - self._saved > 60 * self.settings.checkpoint_minutes)
 
     def _maybe_save(self, steps: int) -> None:
         """Between steps: leave if asked to; save if the last checkpoint is old. Ranks decide together."""
@@ -244,15 +251,14 @@ class Loop:
             return
         if self.ranks.world > 1 and self.place.step % AGREE_EVERY:
             return
-        due = time.monotonic() - self._saved > 60 * self.settings.checkpoint_minutes
-        stop, due = self._stopping(), self.ranks.any(due)
+        stop, due = self._stopping(), self._due()
         if stop or due:
             self._save()
         if stop:
             raise Interrupted
 
     def _save(self) -> None:
-        self._check_finite()  # a checkpoint is never worse than the one before
+        self._check_finite()  # what a NaN came of is not to take the last good checkpoint's place
         place = self.place
         sums = [[float(value) for value in place.sums.values()]]
         mine = torch.tensor(sums, dtype=torch.float64, device=self.ranks.device)
@@ -282,7 +288,7 @@ class Loop:
         self.place.sums = {name: self._my_sum(values) for name, values in self.place.sums.items()}
         if self.tracker:
             self.tracker.rewind(state["metrics"])
-        if self.place.step == 0:  # the kill may have come before this was done
+        if self.place.step == 0 and self.epoch_saved:  # the kill may have come before this was done
             self.epoch_saved(self.place.history)
 
     def _start(self) -> None:

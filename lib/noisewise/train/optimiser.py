@@ -18,16 +18,16 @@ def build_optimiser(recipe: Recipe, parameters: Iterable[nn.Parameter], device: 
     """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     common = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+    nesterov = recipe.nesterov and recipe.momentum > 0
     if recipe.optimiser == "lars":
         from timm.optim.lars import Lars  # half a second, for the few that want it
 
-        return Lars(_lars_groups(recipe, trained), momentum=recipe.momentum, nesterov=recipe.nesterov, **common)
+        return Lars(_lars_groups(recipe, trained), momentum=recipe.momentum, nesterov=nesterov, **common)
     common["fused"] = device.type == "cuda"
     groups = [{"params": trained, "lr_scale": 1.0}]
     if recipe.optimiser in ("adam", "adamw"):
         cls = torch.optim.Adam if recipe.optimiser == "adam" else torch.optim.AdamW
         return cls(groups, betas=tuple(recipe.betas), **common)
-    nesterov = recipe.nesterov and recipe.momentum > 0
     return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=nesterov, **common)
 
 
