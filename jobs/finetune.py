@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from noisewise import cli
+from noisewise.grid import noises
 from noisewise.grid.single import single_finetune
 from noisewise.launch.here import run_here_and_now
 from noisewise.launch.submit import make_settings
@@ -23,6 +24,7 @@ class Words:
     init: str = field(default="random", metadata={"help": "what to start from: random, imagenet, simclr, ..."})
     noise: str = field(default="none", metadata={"help": "kind of label noise"})
     rate: float = field(default=0.0, metadata={"help": "its rate, at least 0 and below 1"})
+    matrix: str = field(default="", metadata={"help": "of noise=transition: a YAML file of probabilities"})
     seed: int = field(default=0, metadata={"help": "of everything random, the noise too"})
     recipe: str = field(default="paper", metadata={"help": "hyper-parameters"})
     data: str = field(default="data", metadata={"help": "the data folder"})
@@ -34,9 +36,8 @@ class Words:
 
 def main(words: list[str]) -> int:
     asked, overrides = cli.parse(words, Words, extra=True)
-    run = single_finetune(
-        asked.dataset, asked.init, asked.method, asked.noise, asked.rate, asked.seed, asked.recipe, overrides
-    )
+    noise = noises.one(asked.noise, asked.rate, asked.matrix, "the command line")
+    run = single_finetune(asked.dataset, asked.init, asked.method, noise, asked.seed, asked.recipe, overrides)
     settings = make_settings(asked.data, asked.threads, asked.device, asked.wandb)
     return run_here_and_now(run, cli.folder(asked.runs), settings)
 

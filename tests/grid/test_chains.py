@@ -13,7 +13,7 @@ from noisewise.grid.chains import parse_init
 from noisewise.grid.expand import expand
 from noisewise.grid.files import DatasetFile, GridFile, NoiseLevels, load_recipe
 from noisewise.grid.single import single_finetune, single_pretrain
-from noisewise.runs.config import Pretrain, Source, init_name
+from noisewise.runs.config import Noise, Pretrain, Source, init_name
 
 NOISE = NoiseLevels(symmetric=[0.2, 0.5])
 VIT_SIMCLR = {"pretrain": {"simclr": {"backbone": "vit_tiny"}}}
@@ -142,7 +142,7 @@ def test_single_runs_are_held_to_the_same():
     with pytest.raises(UserError, match="simclr on elpv follows itself"):
         single_pretrain("elpv", "simclr", "simclr@elpv", 0, "quick", {})
     with pytest.raises(UserError, match="cross_entropy has backbone vit_tiny, and starts from the weights of simclr"):
-        single_finetune("elpv", "simclr", "cross_entropy", "none", 0, 0, "quick", {"backbone": "vit_tiny"})
+        single_finetune("elpv", "simclr", "cross_entropy", Noise(), 0, "quick", {"backbone": "vit_tiny"})
     assert single_pretrain("elpv", "simclr", "imagenet", 0, "quick", {"backbone": "vit_tiny"}).init == "imagenet"
 
 

@@ -202,11 +202,11 @@ def test_a_recipe_by_name_takes_the_grids_place_and_can_be_overridden():
 
 def test_groups_are_part_of_class_dependent_runs_alone():
     finetunes = make(noise=NoiseLevels(symmetric=[0.2], class_dependent=[0.2])).finetunes
-    assert [run.groups for run in finetunes] == [[], []]
+    assert [run.noise.groups for run in finetunes] == [[], []]
     with_groups = DatasetFile(name="mine", source=Source(kind="folder", root="mine"), groups=[["a", "b"]])
     file = GridFile(datasets=["mine"], noise=NoiseLevels(symmetric=[0.2], class_dependent=[0.2]))
     grouped = expand("test", file, [with_groups], load_recipe("quick")).finetunes
-    assert [run.groups for run in grouped] == [[], [["a", "b"]]]
+    assert [run.noise.groups for run in grouped] == [[], [["a", "b"]]]
     assert [run.key == other.key for run, other in zip(finetunes, grouped, strict=True)] == [True, False]
 
 

@@ -63,8 +63,21 @@ def test_finetune_runs_what_it_stands_on_first(where):
     code, output = job("finetune", *where, *words, "recipe.x=1")
     assert code == 2 and "unknown key 'recipe'" in output
     code, output = job("finetune", *where, *words)
-    assert code == 1, output  # the pretraining takes its batch of 256 from the recipe, and there are 47 images
-    assert "batch of 256 is larger than" in output and "at most" in output
+    assert code == 2, output  # the pretraining takes its batch of 256 from the recipe
+    assert "simclr's batch of 256 is larger than the 72 images there are at most; set" in output
+
+
+def test_finetune_on_labels_that_are_noisy_already(where, shapes):
+    """And under noise that looks at the images; 47 of the shapes are for training."""
+    found = {}
+    for words in (("noise=given",), ("noise=instance", "rate=0.4"), ("noise=pairflip", "rate=0.4")):
+        code, output = job("finetune", *where, "method=cross_entropy", *words, *QUICK)
+        assert code == 0, output
+        found[words[0]] = output
+    sets = [json.loads(path.read_text()) for path in shapes.glob("packs/*/noise/*.json")]
+    rates = {known["kind"]: known["realised_rate"] for known in sets}
+    assert rates["given"] is None, "a folder of classes has no other labels to hold them against"
+    assert 0.1 < rates["instance"] < 0.7 and 0.1 < rates["pairflip"] < 0.7
 
 
 def test_pretrain_under_torchrun_then_finetune(where):

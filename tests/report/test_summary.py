@@ -83,6 +83,14 @@ def test_rates_are_in_order_and_no_noise_is_rate_nought_of_every_kind():
     assert len(told) == 2
 
 
+def test_given_labels_are_no_rate_of_anything():
+    rows = [row(rate=0.5), row(rate=0.0, noise="given"), row(rate=0.0, noise="none")]
+    told = [[task.noise for task in group] for group in noise_groups(tasks_of(cells_of(rows)))]
+    assert sorted(told) == [["given"], ["none", "symmetric"]]
+    only = [row(rate=0.0, noise="given"), row(rate=0.0, noise="none")]
+    assert sorted(t.noise for group in noise_groups(tasks_of(cells_of(only))) for t in group) == ["given", "none"]
+
+
 def test_no_noise_alone_is_a_group():
     (group,) = noise_groups(tasks_of(cells_of([row(rate=0.0, noise="none")])))
     assert [task.noise for task in group] == ["none"]

@@ -1,43 +1,40 @@
 """Label noise: a set of noisy training labels, drawn once from its own generator and kept with the pack.
 
-The draw depends on (kind, rate, seed, the pack's content) and on nothing else, so it is the same on every machine and
-for every size of the pack. The rate that came out and the confusion of true with given labels are recorded.
+The draw (`noisewise.data.corrupt`) depends on the `Noise` and the pack's content and on nothing else, so it is the same
+on every machine and for every size of the pack; instance noise, which looks at the pixels, is each size's own. The rate
+that came out and the confusion of true with given labels are recorded.
 It is made for all training images, whatever the fraction of them that a run uses: an image's label is the same in all.
-
-Adding a kind is one function from clean labels to noisy ones, one line in `KINDS`, and its name in
-`noisewise.grid.names`, where grids are checked without importing numpy.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
+from noisewise.data.corrupt import KINDS, Truth
 from noisewise.data.pack import Pack
 from noisewise.data.subset import training_rows
 from noisewise.errors import RunError, UserError, unknown
 from noisewise.runs.config import Noise
 from noisewise.runs.files import read_json, replacing, write_json
 
-Corrupt = Callable[[np.ndarray, int, float, np.random.Generator], np.ndarray]
-
 
 @dataclass(frozen=True, eq=False)
 class LabelSet:
     """The labels that a run trains on, aligned with its training images (`noisewise.data.subset.training_images`).
 
-    labels: int64 [n], noisy. clean: int64 [n]. realised_rate: share of labels that differ.
+    labels: int64 [n], noisy. clean: int64 [n]. realised_rate: share of labels that differ; None where nobody knows,
+        because the dataset's own labels are all there is.
     confusion: int64 [C, C], how many of true class i (row) are labelled j. fingerprint: SHA-256 of `labels`.
     """
 
     labels: np.ndarray
     clean: np.ndarray
-    realised_rate: float
+    realised_rate: float | None
     confusion: np.ndarray
     fingerprint: str
 
@@ -49,7 +46,8 @@ def label_set(pack: Pack, noise: Noise, fraction: float = 1.0) -> LabelSet:
 
     Raises:
         UserError: an unknown kind, a rate outside [0, 1), or a fraction that is not above 0 and at most 1.
-        RunError: data; a saved set is not of this pack, or is damaged.
+        RunError: data; a saved set is not of this pack, or is damaged. config; groups or a transition matrix name a
+            class that is not there.
     """
     if noise.kind not in KINDS:
         raise unknown("noise", noise.kind, KINDS)
@@ -59,45 +57,55 @@ def label_set(pack: Pack, noise: Noise, fraction: float = 1.0) -> LabelSet:
     if fraction == 1:
         return whole
     rows = training_rows(pack, fraction)
-    return _describe(whole.labels[rows], whole.clean[rows], len(pack.classes))
+    return _describe(whole.labels[rows], whole.clean[rows], pack, noise)
 
 
 def _whole_set(pack: Pack, noise: Noise) -> LabelSet:
     """The labels of all training images."""
     clean = pack.labels[pack.indices("train")]
-    path = pack.folder / "noise" / f"{noise.kind}-{noise.rate!r}-{noise.seed}.npz"
+    path = _path(pack, noise)
     if path.with_suffix(".json").exists():
-        return _describe(_read(path, pack, noise), clean, len(pack.classes))
-    labels = KINDS[noise.kind](clean, len(pack.classes), noise.rate, _generator(pack, noise))
-    found = _describe(labels, clean, len(pack.classes))
+        return _describe(_read(path, pack, noise), clean, pack, noise)
+    train = pack.indices("train")
+    truth = Truth(clean, pack.given[train], pack.classes, lambda: _thumbnails(pack, train))
+    labels = KINDS[noise.kind](truth, noise, _generator(pack, noise))
+    found = _describe(labels, clean, pack, noise)
     _save(path, pack, noise, found)
     return found
 
 
-def symmetric(clean: np.ndarray, classes: int, rate: float, rng: np.random.Generator) -> np.ndarray:
-    """Each label flips with probability `rate`, uniformly to one of the other classes (never to its own)."""
-    flips = rng.random(len(clean)) < rate
-    others = (clean + rng.integers(1, classes, len(clean))) % classes
-    return np.where(flips, others, clean)
+def _path(pack: Pack, noise: Noise) -> Path:
+    """Where a label set lies; groups and matrices are in its name by a hash."""
+    more = f"-{_hash(_more(noise))[:8]}" if _more(noise) else ""
+    return pack.folder / "noise" / f"{noise.kind}-{noise.rate!r}-{noise.seed}{more}.npz"
 
 
-def none(clean: np.ndarray, classes: int, rate: float, rng: np.random.Generator) -> np.ndarray:
-    """No noise: the clean labels."""
-    return clean.copy()
+def _more(noise: Noise) -> tuple:
+    """What decides a draw beside kind, rate and seed; nothing for most kinds."""
+    return tuple(part for part in (noise.groups, noise.matrix) if part)
 
 
-KINDS: dict[str, Corrupt] = {"none": none, "symmetric": symmetric}
+def _hash(values: tuple) -> str:
+    return hashlib.sha256(repr(values).encode()).hexdigest()
+
+
+def _thumbnails(pack: Pack, indices: np.ndarray) -> np.ndarray:
+    from noisewise.data.thumbnails import thumbnails  # needs torch, as no other kind does
+
+    return thumbnails(pack, indices)
 
 
 def _generator(pack: Pack, noise: Noise) -> np.random.Generator:
-    text = repr((noise.kind, float(noise.rate), noise.seed, pack.content))
-    return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")))
+    seed = _hash((noise.kind, float(noise.rate), noise.seed, pack.content, *_more(noise)))
+    return np.random.Generator(np.random.PCG64(int(seed[:32], 16)))
 
 
-def _describe(labels: np.ndarray, clean: np.ndarray, classes: int) -> LabelSet:
-    confusion = np.zeros((classes, classes), dtype=np.int64)
+def _describe(labels: np.ndarray, clean: np.ndarray, pack: Pack, noise: Noise) -> LabelSet:
+    confusion = np.zeros((len(pack.classes), len(pack.classes)), dtype=np.int64)
     np.add.at(confusion, (clean, labels), 1)
-    return LabelSet(labels, clean, float(np.mean(labels != clean)), confusion, _fingerprint(labels))
+    known = noise.kind != "given" or not np.array_equal(pack.labels, pack.given)
+    rate = float(np.mean(labels != clean)) if known else None
+    return LabelSet(labels, clean, rate, confusion, _fingerprint(labels))
 
 
 def _fingerprint(labels: np.ndarray) -> str:
@@ -109,9 +117,7 @@ def _save(path: Path, pack: Pack, noise: Noise, found: LabelSet) -> None:
     with replacing(path, "wb") as file:
         np.savez(file, labels=found.labels, clean=found.clean, index=pack.indices("train"))
     description = {
-        "kind": noise.kind,
-        "rate": noise.rate,
-        "seed": noise.seed,
+        **asdict(noise),
         "content": pack.content,
         "classes": pack.classes,
         "realised_rate": found.realised_rate,
@@ -129,7 +135,7 @@ def _read(path: Path, pack: Pack, noise: Noise) -> np.ndarray:
             labels = arrays["labels"]
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise RunError("data", f"the label set {path} cannot be read: {error}", advice) from None
-    asked = {"kind": noise.kind, "rate": noise.rate, "seed": noise.seed, "content": pack.content}
+    asked = {**asdict(noise), "content": pack.content}
     if odd := [key for key, value in asked.items() if description.get(key) != value]:
         raise RunError("data", f"the label set {path} is of another {odd[0]}", advice)
     if description.get("fingerprint") != _fingerprint(labels) or len(labels) != len(pack.indices("train")):

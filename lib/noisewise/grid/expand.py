@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from noisewise.errors import UserError, unknown
-from noisewise.grid import names
+from noisewise.grid import names, noises
 from noisewise.grid.chains import check_no_repeats, check_same_backbone, parse_init
 from noisewise.grid.check import check_count
 from noisewise.grid.files import (
@@ -32,7 +32,7 @@ class Grid:
     """A grid read and expanded.
 
     runs: every run, parents before children, each key once. finetunes: those of them that the grid asks for.
-    missing: run key -> why this version cannot run it (a method, noise or reader that does not exist yet).
+    missing: run key -> why it cannot be run (a method that does not exist yet, groups that a dataset lacks).
     images: dataset name -> how many images its file says it has.
     """
 
@@ -83,7 +83,7 @@ def expand(name: str, file: GridFile, datasets: list[DatasetFile], recipe: Seque
         for fraction in fractions(file.data, where)
         for init in dict.fromkeys(file.init)
         for method in dict.fromkeys(names.check_finetune(method, where) for method in file.finetune)
-        for noise in _noises(file, where)
+        for noise in noises.levels(file.noise, where)
         for seed in range(file.seeds)
     ]
     runs = _in_order(finetunes)
@@ -105,20 +105,18 @@ class Builder:
     def finetune(
         self, dataset: str, init: str, method: str, noise: Noise, seed: int, pretrain_seed: int, fraction: float
     ) -> Finetune:
-        if noise.kind != "none":
-            noise = replace(noise, seed=seed)
         start, recipe = self.init(dataset, init, pretrain_seed, fraction), self.recipe("finetune", method, dataset)
         check_same_backbone(start, method, recipe, f"init '{init}' on {dataset}")
+        noises.check_assumption(noise, method, recipe, f"{dataset} with noise 'given'")
         return Finetune(
             prepare=self.prepare(dataset),
             init=start,
             method=method,
             recipe=recipe,
-            noise=noise,
+            noise=noises.on_dataset(noise, self.datasets[dataset], seed),
             seed=seed,
             normalise=self.datasets[dataset].normalise,
             allowed=self.datasets[dataset].augment,
-            groups=self.datasets[dataset].groups if noise.kind == "class_dependent" else [],
             fraction=fraction,
         )
 
@@ -170,8 +168,10 @@ def _check_not_empty(file: GridFile, where: str) -> None:
     for key in ("seeds", "pretrain_seeds"):
         if getattr(file, key) < 1:
             raise UserError(f"{where}: {key} is {getattr(file, key)}; it must be at least 1.")
-    if not _noises(file, where):
-        raise UserError(f"{where} is empty: under 'noise', give rates (symmetric: [0.2, 0.5]) or none: true.")
+    if not noises.levels(file.noise, where):
+        raise UserError(
+            f"{where} is empty: under 'noise', give rates (symmetric: [0.2, 0.5]), none: true or given: true."
+        )
 
 
 def fractions(data: DataLevels, where: str) -> list[float]:
@@ -184,15 +184,6 @@ def fractions(data: DataLevels, where: str) -> list[float]:
     if not values:
         raise UserError(f"{where} is empty: list at least one fraction under 'data.fraction', or leave it out.")
     return list(dict.fromkeys(check_fraction(value, f"{where}: data.fraction") for value in values))
-
-
-def _noises(file: GridFile, where: str) -> list[Noise]:
-    """Every noise once; rate 0 of any kind is the clean control."""
-    levels = [Noise()] if file.noise.none else []
-    for kind, rates in vars(file.noise).items():
-        for rate in rates if kind != "none" else ():
-            levels.append(Noise(kind, names.check_rate(kind, rate, where)) if rate else Noise())
-    return list(dict.fromkeys(levels))
 
 
 def _in_order(finetunes: list[Finetune]) -> list[Run]:
@@ -224,6 +215,6 @@ def _own_reason(run: Run) -> str:
         return "" if names.reader_exists(run.source.kind) else f"source kind {run.source.kind}"
     if not exists(run.stage, run.method):
         return f"{run.stage} method {run.method}"
-    if isinstance(run, Finetune) and not names.NOISE[run.noise.kind]:
-        return f"noise {run.noise.kind}"
+    if isinstance(run, Finetune) and run.noise.kind == "class_dependent" and not run.noise.groups:
+        return f"groups of look-alike classes in the file of dataset {run.prepare.dataset}"
     return ""

@@ -27,13 +27,18 @@ JOBS = CHECKOUT / "jobs"
 
 @dataclass(frozen=True)
 class NoiseLevels:
-    """Rates per kind of noise; `none: true` adds the clean control."""
+    """Rates per kind of noise, and files of transition matrices (`noisewise.grid.noises.read_matrix`).
+
+    none: adds the clean control. given: adds the dataset's own labels as they are.
+    """
 
     none: bool = False
+    given: bool = False
     symmetric: list[float] = field(default_factory=list)
     class_dependent: list[float] = field(default_factory=list)
     pairflip: list[float] = field(default_factory=list)
     instance: list[float] = field(default_factory=list)
+    transition: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

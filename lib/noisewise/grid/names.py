@@ -5,19 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import noisewise
-from noisewise.errors import UserError, unknown
+from noisewise.errors import unknown
 from noisewise.runs.methods import FINETUNE
 
-# Kind of noise -> whether this version can make it (`noisewise.data.noise`).
-NOISE = {
-    "none": True,
-    "symmetric": True,
-    "class_dependent": False,
-    "pairflip": False,
-    "instance": False,
-    "transition": False,
-    "given": False,
-}
 READERS = (
     "folder",
     "csv",
@@ -42,9 +32,3 @@ def check_finetune(method: str, where: str) -> str:
     if method not in FINETUNE:
         raise unknown("fine-tuning method", method, FINETUNE, where)
     return method
-
-
-def check_rate(kind: str, rate: float, where: str) -> float:
-    if not 0 <= rate < 1:
-        raise UserError(f"{where}: noise rate {rate:g} of '{kind}' must be at least 0 and below 1.")
-    return rate

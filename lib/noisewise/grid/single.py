@@ -35,19 +35,17 @@ def single_pretrain(
 
 
 def single_finetune(
-    dataset: str, init: str, method: str, kind: str, rate: float, seed: int, recipe: str, overrides: Mapping[str, Any]
+    dataset: str,
+    init: str,
+    method: str,
+    noise: Noise,
+    seed: int,
+    recipe: str,
+    overrides: Mapping[str, Any],
 ) -> Finetune:
     """One fine-tuning and the pretraining that it starts from; `overrides` as for `single_pretrain`."""
     names.check_finetune(method, WHERE)
-    if kind not in names.NOISE:
-        raise unknown("noise", kind, names.NOISE, WHERE)
-    names.check_rate(kind, rate, WHERE)
-    if kind != "none" and not rate:
-        raise UserError(f"noise={kind} needs a rate; type for instance noise={kind} rate=0.2.")
-    if kind == "none" and rate:
-        raise UserError(f"rate={rate:g} needs a kind of noise; type noise=symmetric rate={rate:g}.")
     builder, name, fraction = _builder(dataset, "finetune", method, recipe, overrides)
-    noise = Noise(kind, rate) if rate else Noise()
     return _possible(builder.finetune(name, init, method, noise, seed, seed, fraction))
 
 

@@ -72,6 +72,8 @@ def _setting(task: Task, cells: Sequence[Cell], tasks: Sequence[Task]) -> str:
     """ "elpv at symmetric 0.5 (realised 0.49)": the realised rate is the mean over runs."""
     if task.noise == "none":
         return f"{words.full_place(task, tasks)} without added noise"
+    if task.noise == "given":
+        return f"{words.full_place(task, tasks)} with its given labels"
     realised = [row.realised_rate for cell in cells for row in cell.rows if row.realised_rate is not None]
     rate = f" (realised {sum(realised) / len(realised):.2f})" if realised else ""
     return f"{words.full_place(task, tasks)} at {words.noise(task)}{rate}"

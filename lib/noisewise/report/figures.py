@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from noisewise.report import words
 from noisewise.report.drawing import Ends, bars, lines, plain, rows_of_panels
 from noisewise.report.summary import Cell, Task, noise_groups, tasks_of
+from noisewise.runs.config import RATELESS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,4 +59,4 @@ def _dots(
                 bars(axes, [x + side], [found], colours[cell.init], marker, "-" if score == "f1_best" else "--")
     axes.set_xticks(range(len(inits)), [plain(init).replace("+", "\n+ ") for init in inits])
     axes.set_xlim(-0.6, len(inits) - 0.4)
-    axes.set_xlabel(plain(words.noise(task) + ("" if task.noise == "none" else " noise")))
+    axes.set_xlabel(plain(words.noise(task) + ("" if task.noise in RATELESS else " noise")))

@@ -134,7 +134,7 @@ def verdict(difference: Stat) -> str:
 
 
 def noise_groups(tasks: Sequence[Task]) -> list[list[Task]]:
-    """Tasks that differ in the noise rate only, by rate; runs without noise are rate 0 of every kind of noise."""
+    """Tasks that differ in the noise rate only, by rate; runs without noise are rate 0 of every kind that has rates."""
     kinds: dict[tuple, list[Task]] = defaultdict(list)
     clean: dict[tuple, Task] = {}
     for task in tasks:
@@ -144,11 +144,11 @@ def noise_groups(tasks: Sequence[Task]) -> list[list[Task]]:
         else:
             kinds[(*where, task.noise)].append(task)
     for where in clean:
-        if not any(kind[:-1] == where for kind in kinds):
+        if not any(kind[:-1] == where and kind[-1] != "given" for kind in kinds):
             kinds[(*where, "none")] = []
     groups = []
     for kind, found in kinds.items():
-        first = [clean[kind[:-1]]] if kind[:-1] in clean else []
+        first = [clean[kind[:-1]]] if kind[:-1] in clean and kind[-1] != "given" else []
         groups.append(first + sorted(found, key=lambda task: task.rate))
     return sorted(groups, key=lambda group: tasks.index(group[-1]))
 

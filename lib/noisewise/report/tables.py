@@ -63,7 +63,7 @@ def _table(group: Sequence[Task], cells: Sequence[Cell], tasks: Sequence[Task]) 
     seeds = f"{min(counts)} to {max(counts)} seeds" if len(counts) > 1 else words.plural(max(counts, default=0), "seed")
     kind, where, share = group[-1].noise, words.place(group[-1], tasks), words.share(group[-1], tasks)
     where = f"{where}, trained on {share}," if share else where
-    noise = "without added noise" if kind == "none" else f"under {kind} noise"
+    noise = {"none": "without added noise", "given": "with its given labels"}.get(kind, f"under {kind} noise")
     return Table(
         name=file_name(f"f1_{words.short_place(group[-1], tasks)}_{kind}"),
         caption=f"Macro-F1 on the clean test set of {where} {noise}: mean ± sd over {seeds}; the highest of each "

@@ -45,7 +45,7 @@ def difference(effect: Stat) -> str:
 
 def noise(task: Task) -> str:
     """The noise of a task: "symmetric 0.5"."""
-    return "no added noise" if task.noise == "none" else f"{task.noise} {task.rate:g}"
+    return {"none": "no added noise", "given": "given labels"}.get(task.noise, f"{task.noise} {task.rate:g}")
 
 
 def place(task: Task, among: Sequence[Task]) -> str:

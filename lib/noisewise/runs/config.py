@@ -23,6 +23,7 @@ from noisewise.runs.schema import build
 KEY_LENGTH = 12
 STAGES = ("prepare", "pretrain", "finetune")
 WEIGHTS = ("random", "imagenet")
+RATELESS = ("none", "given")  # kinds of noise without a rate and without a draw
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,18 @@ class Invariance:
 
 @dataclass(frozen=True)
 class Noise:
-    """Label noise put on the training labels: its kind, its nominal rate in [0, 1) and the seed of the draw."""
+    """Label noise put on the training labels (`noisewise.data.corrupt`): all that decides it beside the images.
+
+    rate: nominal, in [0, 1); of "transition", what leaves the classes that the matrix names, on average; of "given", 0.
+    seed: of the draw. groups: lists of look-alike classes, of "class_dependent" alone.
+    matrix: true class -> label -> its probability, of "transition" alone.
+    """
 
     kind: str = "none"
     rate: float = 0.0
     seed: int = 0
+    groups: list[list[str]] = field(default_factory=list)
+    matrix: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -157,7 +165,6 @@ class Pretrain:
 class Finetune:
     """A classifier trained on noisy labels and scored on clean ones.
 
-    groups: lists of look-alike classes, where the noise is class-dependent; else none.
     fraction: of the training images that are used (`noisewise.data.subset`); validation and test stay whole.
     """
 
@@ -171,7 +178,6 @@ class Finetune:
     seed: int = 0
     normalise: Normalise = field(default_factory=Normalise)
     allowed: Invariance = field(default_factory=Invariance)
-    groups: list[list[str]] = field(default_factory=list)
     fraction: float = 1.0
 
     @property
@@ -180,7 +186,7 @@ class Finetune:
 
     @property
     def name(self) -> str:
-        noise = self.noise.kind if self.noise.kind == "none" else f"{self.noise.kind} {self.noise.rate:g}"
+        noise = self.noise.kind if self.noise.kind in RATELESS else f"{self.noise.kind} {self.noise.rate:g}"
         init = init_name(self.init, self.prepare.dataset)
         images = images_name(self.prepare.dataset, self.fraction)
         return f"{images} {init} > {self.method}, {noise}, seed {self.seed}"
