@@ -74,7 +74,7 @@ def make_method(run: Pretrain | Finetune, labels: np.ndarray, ranks: Ranks) -> M
     if run.stage == "pretrain":
         method = module.Method(recipe, encoder(), augment, ranks, len(labels))
     else:
-        method = module.Method(recipe, network, augment, torch.from_numpy(labels), run.noise, ranks)
+        method = module.Method(recipe, network, augment, torch.from_numpy(labels), len(CLASSES), run.noise, ranks)
     return method.to(ranks.device, memory_format=torch.channels_last)
 
 

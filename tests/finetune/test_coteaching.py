@@ -47,6 +47,7 @@ def method_of(first: torch.Tensor, second: torch.Tensor, labels: torch.Tensor) -
         lambda: next(networks),
         lambda images, *_: images.permute(0, 3, 1, 2).float(),
         labels,
+        2,
         Noise("symmetric", 0.5, 0),
         Ranks(0, 1, torch.device("cpu")),
     )

@@ -15,7 +15,7 @@ from torch import nn
 from noisewise.errors import RunError
 from noisewise.pretrain.simclr import nt_xent
 from noisewise.runs.config import Noise
-from noisewise.runs.methods import FINETUNE
+from noisewise.runs.methods import FINETUNE, exists
 from noisewise.train import loop as loops
 from noisewise.train.control import Control, Interrupted
 from noisewise.train.method import Batch
@@ -96,28 +96,32 @@ def test_a_training_on_two_ranks_is_the_training_on_one(tmp_path):
         torch.testing.assert_close(rank["losses"], one["losses"], atol=1e-6, rtol=1e-5)
 
 
+PICKING = ("coteaching", "jocor")  # methods that learn from a part of each batch
+
+
 def method_gradient(ranks, path, name):
     """One step of a fine-tuning method on 7 images, 4 of them on the first of two ranks."""
     generator = torch.Generator().manual_seed(0)
     tables = iter([Table(torch.randn(7, 3, generator=generator)) for _ in range(2)])
     labels = torch.randint(0, 3, (7,), generator=generator)
     module = import_module(f"noisewise.finetune.{name}")
-    recipe = FINETUNE[name](**({"ramp_epochs": 0} if name == "coteaching" else {}))
-    method = module.Method(recipe, lambda: next(tables), as_they_are, labels, Noise("symmetric", 0.4), ranks)
+    recipe = FINETUNE[name](**({"ramp_epochs": 0} if name in PICKING else {}))
+    method = module.Method(recipe, lambda: next(tables), as_they_are, labels, 3, Noise("symmetric", 0.4), ranks)
     rows = ranks.rows(7)
     images = torch.arange(7, dtype=torch.uint8)[rows, None, None, None].expand(-1, 1, 1, 3)
     batch = Batch(images, torch.arange(7)[rows], rows, 7, ranks.world, torch.Generator(), epoch=0.0)
     wrapped = ranks.wrap(method)
     loss, _ = wrapped(batch)
     loss.backward()
-    return {"loss": loss.detach(), **{key: value.grad for key, value in method.named_parameters()}}
+    gradients = {key: value.grad for key, value in method.named_parameters()}
+    return {"loss": loss.detach(), **gradients, **dict(method.named_buffers())}
 
 
 def as_they_are(images, *_):
     return images.permute(0, 3, 1, 2).float()
 
 
-@pytest.mark.parametrize("name", ["cross_entropy", "coteaching"])
+@pytest.mark.parametrize("name", [name for name in FINETUNE if exists("finetune", name)])
 def test_a_fine_tuning_step_on_two_ranks_is_the_step_on_one(tmp_path, name):
     found = on_two_ranks(partial(method_gradient, name=name), tmp_path)
     one = method_gradient(Ranks(0, 1, CPU), None, name)
@@ -127,7 +131,7 @@ def test_a_fine_tuning_step_on_two_ranks_is_the_step_on_one(tmp_path, name):
     for key, gradient in one.items():
         for rank in found:
             torch.testing.assert_close(rank[key], gradient, atol=1e-6, rtol=1e-5)
-    if name == "coteaching":  # 4 of 7 are picked: the rest taught nobody
+    if name in PICKING:  # 4 of 7 are picked: the rest taught nobody
         assert [(one[key].abs().sum(1) > 0).sum().item() for key in one] == [4, 4]
 
 

@@ -108,5 +108,5 @@ def _build(
     augment = Augmenter(run.recipe.augmentation, run.allowed, run.recipe.resolution, run.normalise)
     labels = torch.from_numpy(noisy.labels)
     module = import_module(f"noisewise.finetune.{run.method}")
-    method = module.Method(run.recipe, network, augment, labels, run.noise, ranks)
+    method = module.Method(run.recipe, network, augment, labels, len(classes), run.noise, ranks)
     return method.to(ranks.device, memory_format=torch.channels_last), loaded[0]

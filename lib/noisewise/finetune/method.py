@@ -24,6 +24,7 @@ class FinetuneMethod(Method):
             call draws what is random anew, so a method that wants two networks calls `new_network` twice.
         augment: makes random views of uint8 images.
         labels: int64 [train_images], the noisy training labels, by position in the training set.
+        classes: how many there are.
         noise: what is known of the noise.
         ranks: this process among its fellows.
     """
@@ -34,6 +35,7 @@ class FinetuneMethod(Method):
         network: Callable[[], nn.Module],
         augment: Augmenter,
         labels: Tensor,
+        classes: int,
         noise: Noise,
         ranks: Ranks,
     ) -> None:
@@ -41,6 +43,7 @@ class FinetuneMethod(Method):
         self.recipe = recipe
         self.new_network = network
         self.augment = augment
+        self.classes = classes
         self.noise = noise
         self.ranks = ranks
         self.labels = labels.to(ranks.device)  # no buffer: DDP would send every one of them in every step

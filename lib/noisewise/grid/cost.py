@@ -35,6 +35,7 @@ PASSES = {
     "vae": 2,
     "bigbigan": 6,
     "coteaching": 2,
+    "jocor": 2,
     "dividemix": 8,
 }
 

@@ -190,6 +190,47 @@ class CoTeaching(FinetuneRecipe):
     ramp_epochs: float = 10.0
 
 
+@dataclass(frozen=True)
+class JoCoR(CoTeaching):
+    """JoCoR (arXiv 2003.02752), with Co-teaching's schedule.
+
+    agreement: lambda, the weight of the two networks' agreement; the paper's choice for CIFAR-10.
+    """
+
+    agreement: float = 0.9
+
+
+@dataclass(frozen=True)
+class ELR(FinetuneRecipe):
+    """ELR (arXiv 2007.00151), with the values for CIFAR-10 in its authors' code.
+
+    strength: lambda, the weight of the regularisation. target_momentum: beta, of the running targets.
+    """
+
+    strength: float = 3.0
+    target_momentum: float = 0.7
+
+
+@dataclass(frozen=True)
+class GCE(FinetuneRecipe):
+    """Generalised cross-entropy (arXiv 1805.07836).
+
+    q: 1 is the mean absolute error, towards 0 it is cross-entropy; the paper's choice.
+    """
+
+    q: float = 0.7
+
+
+@dataclass(frozen=True)
+class LabelSmoothing(FinetuneRecipe):
+    """Label smoothing (arXiv 1512.00567, 2003.02819).
+
+    smoothing: a, the share of the label that is spread over all classes.
+    """
+
+    smoothing: float = 0.1
+
+
 PRETRAIN: dict[str, type[Recipe]] = {
     "moco_v2": MoCoV2,
     "simclr": SimCLR,
@@ -205,6 +246,10 @@ FINETUNE: dict[str, type[Recipe]] = {
     "cross_entropy": CrossEntropy,
     "coteaching": CoTeaching,
     "dividemix": FinetuneRecipe,
+    "jocor": JoCoR,
+    "elr": ELR,
+    "gce": GCE,
+    "label_smoothing": LabelSmoothing,
 }
 
 METHODS: dict[str, dict[str, type[Recipe]]] = {"pretrain": PRETRAIN, "finetune": FINETUNE}

@@ -1,0 +1,37 @@
+"""Fine-tuning methods over tables of logits, one row an image: what they do can be worked out by hand."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import torch
+from tests.train.toy import Table
+from torch import Tensor
+
+from noisewise.finetune.method import FinetuneMethod
+from noisewise.runs.config import Noise
+from noisewise.runs.methods import FINETUNE
+from noisewise.train.method import Batch
+from noisewise.train.ranks import Ranks
+
+
+def table_method(
+    name: str, tables: list[Tensor], labels: Tensor, rate: float = 0.5, **recipe: object
+) -> FinetuneMethod:
+    """The method; its networks look up these tables [n, C], in the order in which it asks for them."""
+    networks = iter([Table(table.clone()) for table in tables])
+    return import_module(f"noisewise.finetune.{name}").Method(
+        FINETUNE[name](**recipe),
+        lambda: next(networks),
+        lambda images, *_: images.permute(0, 3, 1, 2).float(),
+        labels,
+        tables[0].shape[1],
+        Noise("symmetric", rate),
+        Ranks(0, 1, torch.device("cpu")),
+    )
+
+
+def table_batch(rows: list[int], epoch: float = 0.0) -> Batch:
+    """A batch of the images with these rows of the tables."""
+    images = torch.tensor(rows, dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 1, 3)
+    return Batch(images, torch.tensor(rows), slice(0, len(rows)), len(rows), 1, torch.Generator(), epoch=epoch)
