@@ -29,8 +29,8 @@ COLOURS = {
     "jigmag": "#B0447A",
     "bigbigan": "#4B8B3B",
 }
-MARKERS = {"cross_entropy": "o", "coteaching": "s", "dividemix": "^", "elr": "D", "gce": "v"}
-SPARE_MARKERS = "Pphd<>X*"
+MARKERS = {"cross_entropy": "o", "coteaching": "s", "dividemix": "^", "elr": "D", "gce": "v", "jocor": "P"}
+SPARE_MARKERS = "phd<>X*"
 INK = "#24292f"  # text and axes: the page turns this very colour into its own text colour
 PAPER = "#fffffe"  # inside hollow markers: the page turns it into its own background
 LABEL_GAP = 0.075  # of a panel's height, between labels of lines
