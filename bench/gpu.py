@@ -143,9 +143,9 @@ def limit(run: Pretrain | Finetune, pack: Pack, device: torch.device, seconds: f
     method = make_method(run, pack.labels, Ranks(0, 1, device)).train()
 
     def once(make: Callable, images: torch.Tensor, generator: torch.Generator, *rest: object) -> torch.Tensor:
-        if make not in kept:
-            kept[make] = make(images, generator, *rest)
-        return kept[make]
+        if (name := repr(make)) not in kept:  # augmenters have no hash: what they are made of may change
+            kept[name] = make(images, generator, *rest)
+        return kept[name]
 
     still_views(method, once)
     images = make_images(recipe.batch, pack.size).to(device)
