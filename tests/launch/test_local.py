@@ -91,18 +91,18 @@ def test_a_failing_run_takes_along_only_what_stands_on_it(shapes_grid, finished,
     (runs / "prepare").mkdir(parents=True)
     prepared = read_grid(str(shapes_grid)).runs[0].key
     (runs / "prepare" / prepared).symlink_to(finished[0] / "prepare" / prepared)
-    code, output = submit(shapes_grid, runs, "recipe.pretrain.simclr.lr=1e30")
+    code, output = submit(shapes_grid, runs, "recipe.pretrain.simclr.batch=60")  # planning knows of 72 images only
     assert code == 1
-    overrides = {"recipe": {"pretrain": {"simclr": {"lr": 1e30}}}}
+    overrides = {"recipe": {"pretrain": {"simclr": {"batch": 60}}}}
     grid = read_grid(str(shapes_grid), overrides)
     found = dict(zip((run.key for run in grid.ready), states(shapes_grid, runs, overrides), strict=True))
     assert [found[run.key] for run in grid.finetunes if run.init == "random"] == [State.DONE] * 2
     assert [found[run.key] for run in grid.finetunes if run.init != "random"] == [State.WAITING] * 2
     failure = next(RunFolder.of(runs, run) for run in grid.runs if run.stage == "pretrain").read_failure()
-    assert failure.kind == "nan" and "no longer finite" in failure.message and "lr" in failure.advice
+    assert failure.kind == "config" and "larger than" in failure.message and "at most" in failure.advice
     assert "FAILED" in output and output.count("blocked ") == 2
     text = "\n".join(describe(status(grid, runs)))
-    assert "1 failed (nan)" in text and failure.advice in text
+    assert "1 failed (config)" in text and failure.advice in text
 
 
 def wait_for(condition, seconds: float = 60) -> None:
