@@ -115,7 +115,7 @@ def test_pretraining(runs):
 @pytest.mark.parametrize("method", [method for method in PRETRAIN if method != "simclr"])
 def test_every_other_pretraining_is_killed_once(runs, shapes_grid, method):
     root, settings, _ = runs
-    small = {**SMALL[method], "epochs": 6, "warmup_epochs": 1, "resolution": 24}
+    small = {**SMALL[method], "epochs": 3, "warmup_epochs": 1, "resolution": 24}
     grid = read_grid(str(shapes_grid), {"init": [method], "recipe": {"pretrain": {method: small}}})
     run = next(run for run in grid.runs if run.stage == "pretrain")
     whole, torn = undisturbed(root, run, settings), killed(root, run, settings, random.Random(method), times=1)
