@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from tests.processes import run_script
 
 from noisewise.grid.files import DatasetFile
 from noisewise.grid.names import READERS
@@ -22,10 +23,15 @@ NETWORK = ("resolution=16", "stem=standard", "epochs=2", "batch=16", "decay_from
 QUICK = (*NETWORK, "recipe=quick", "device=cpu", "threads=1")
 
 
-def job(name: str, *words: str, launcher: tuple[str, ...] = (sys.executable,)) -> tuple[int, str]:
-    command = [*launcher, str(JOBS / f"{name}.py"), *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=without_slurm())
-    return done.returncode, done.stdout + done.stderr
+@pytest.fixture
+def job(tmp_path):
+    """Call a command with words: its exit status and what it said."""
+
+    def call(name: str, *words: str) -> tuple[int, str]:
+        said = tmp_path / "said"
+        return run_script(JOBS / f"{name}.py", words, said, without_slurm()), said.read_text()
+
+    return call
 
 
 def without_slurm() -> dict[str, str]:
@@ -42,14 +48,14 @@ def folders(where, stage: str) -> list[Path]:
     return sorted((Path(where[2].removeprefix("runs=")) / stage).glob("*"))
 
 
-def test_help_of_prepare_names_every_key_of_a_dataset_file():
+def test_help_of_prepare_names_every_key_of_a_dataset_file(job):
     code, output = job("prepare", "help=true")
     keys = [item.name for part in (DatasetFile, Source, Split, Normalise, Invariance) for item in fields(part)]
     assert code == 0 and not [key for key in keys if key not in output]
     assert not [kind for kind in READERS if kind not in output]
 
 
-def test_prepare_says_what_it_packed(where):
+def test_prepare_says_what_it_packed(job, where):
     code, output = job("prepare", *where)
     assert code == 0, output
     assert "72 images in 3 classes" in output and "made in" in output
@@ -58,7 +64,7 @@ def test_prepare_says_what_it_packed(where):
     assert code == 0 and "it was made on" in output and "made in" not in output, output
 
 
-def test_finetune_runs_what_it_stands_on_first(where):
+def test_finetune_runs_what_it_stands_on_first(job, where):
     words = ("init=simclr", "method=coteaching", "noise=symmetric", "rate=0.2", *QUICK)
     code, output = job("finetune", *where, *words, "recipe.x=1")
     assert code == 2 and "unknown key 'recipe'" in output
@@ -67,7 +73,7 @@ def test_finetune_runs_what_it_stands_on_first(where):
     assert "simclr's batch of 256 is larger than the 72 images there are at most; set" in output
 
 
-def test_finetune_on_labels_that_are_noisy_already(where, shapes):
+def test_finetune_on_labels_that_are_noisy_already(job, where, shapes):
     """And under noise that looks at the images; 47 of the shapes are for training."""
     found = {}
     for words in (("noise=given",), ("noise=instance", "rate=0.4"), ("noise=pairflip", "rate=0.4")):
@@ -80,10 +86,11 @@ def test_finetune_on_labels_that_are_noisy_already(where, shapes):
     assert 0.1 < rates["instance"] < 0.7 and 0.1 < rates["pairflip"] < 0.7
 
 
-def test_pretrain_under_torchrun_then_finetune(where):
+def test_pretrain_under_torchrun_then_finetune(job, where):
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    code, output = job("pretrain", *where, "method=simclr", *QUICK, launcher=torchrun)
-    assert code == 0, output
+    command = [*torchrun, str(JOBS / "pretrain.py"), *where, "method=simclr", *QUICK]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=without_slurm())
+    assert done.returncode == 0, done.stdout + done.stderr
     folder = next(folder for folder in folders(where, "pretrain") if (folder / "result.json").exists())
     assert (folder / "encoder.pt").exists()
     assert json.loads((folder / "provenance.json").read_text())["attempts"][-1]["ranks"] == 2
@@ -92,14 +99,14 @@ def test_pretrain_under_torchrun_then_finetune(where):
     assert "f1_best" in output
 
 
-def test_a_single_run_on_a_fraction(where):
+def test_a_single_run_on_a_fraction(job, where):
     code, output = job("finetune", *where, "method=cross_entropy", "data.fraction=0.25", *QUICK)
     assert code == 0, output
     assert "shapes 25% random > cross_entropy, none, seed 0" in output
     assert re.search(r"train_images +12\n", output)
 
 
-def test_a_grid_on_a_fraction_from_submit_to_report(shapes, shapes_grid, tmp_path):
+def test_a_grid_on_a_fraction_from_submit_to_report(job, shapes, shapes_grid, tmp_path):
     small = ("init=[simclr]", "finetune=[cross_entropy]")
     words = (f"grid={shapes_grid}", f"data={shapes}", f"runs={tmp_path / 'runs'}", *small)
     code, output = job("submit", *words, "data.fraction=0.5")
@@ -142,13 +149,13 @@ def test_a_grid_on_a_fraction_from_submit_to_report(shapes, shapes_grid, tmp_pat
         ("pretrain", ("method=simclr", "data.fractoin=0.1"), "Did you mean 'fraction'"),
     ],
 )
-def test_bad_words_exit_with_two_and_start_nothing(where, name, words, message):
+def test_bad_words_exit_with_two_and_start_nothing(job, where, name, words, message):
     code, output = job(name, *where, *words)
     assert code == 2, output
     assert message in output and "Traceback" not in output
 
 
-def test_a_folder_without_images_is_a_classed_failure(tmp_path):
+def test_a_folder_without_images_is_a_classed_failure(job, tmp_path):
     (tmp_path / "nothing").mkdir()
     (tmp_path / "nothing.yaml").write_text("source: {kind: folder, root: nothing}")
     code, output = job("prepare", f"dataset={tmp_path}/nothing.yaml", f"data={tmp_path}", f"runs={tmp_path}/runs")

@@ -49,9 +49,18 @@ def finished(shapes_grid, tmp_path_factory):
     return runs, output
 
 
-def results(grid: Path, runs: Path) -> dict[str, dict]:
+@pytest.fixture
+def prepared(shapes_grid, finished, tmp_path) -> Path:
+    """A runs folder in which the preparation is done, and nothing else."""
+    runs, key = tmp_path / "runs", read_grid(str(shapes_grid)).runs[0].key
+    (runs / "prepare").mkdir(parents=True)
+    (runs / "prepare" / key).symlink_to(finished[0] / "prepare" / key)
+    return runs
+
+
+def results(grid: Path, runs: Path, overrides=None) -> dict[str, dict]:
     """What runs found, without times."""
-    found = {run.key: RunFolder.of(runs, run).read_result() for run in read_grid(str(grid)).runs}
+    found = {run.key: RunFolder.of(runs, run).read_result() for run in read_grid(str(grid), overrides).runs}
     return {key: {k: v for k, v in value.items() if "seconds" not in k} for key, value in found.items()}
 
 
@@ -86,13 +95,10 @@ def test_submitting_again_computes_nothing(shapes_grid, finished):
     assert before == {path: path.stat().st_mtime_ns for path in runs.rglob("result.json")}
 
 
-def test_a_failing_run_takes_along_only_what_stands_on_it(shapes_grid, finished, tmp_path):
-    runs = tmp_path / "runs"
-    (runs / "prepare").mkdir(parents=True)
-    prepared = read_grid(str(shapes_grid)).runs[0].key
-    (runs / "prepare" / prepared).symlink_to(finished[0] / "prepare" / prepared)
+def test_a_failing_run_takes_along_only_what_stands_on_it(shapes_grid, prepared):
+    runs = prepared
     code, output = submit(shapes_grid, runs, "recipe.pretrain.simclr.batch=60")  # planning knows of 72 images only
-    assert code == 1
+    assert code == 1, output
     overrides = {"recipe": {"pretrain": {"simclr": {"batch": 60}}}}
     grid = read_grid(str(shapes_grid), overrides)
     found = dict(zip((run.key for run in grid.ready), states(shapes_grid, runs, overrides), strict=True))
@@ -105,48 +111,62 @@ def test_a_failing_run_takes_along_only_what_stands_on_it(shapes_grid, finished,
     assert "1 failed (config)" in text and failure.advice in text
 
 
-def wait_for(condition, seconds: float = 60) -> None:
+def wait_for(condition, seconds: float = 100) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_and_submitted_again_it_ends_as_if_undisturbed(shapes_grid, finished, tmp_path, number):
-    runs = tmp_path / "runs"
-    process = submit(shapes_grid, runs, wait=False)
-    wait_for(lambda: list(runs.glob("finetune/*/metrics.jsonl")))
-    os.killpg(process.pid, number)  # as a terminal does: to every process in the group
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
-    assert "type the same command again" in output
-    assert State.RUNNING not in states(shapes_grid, runs) and State.DONE in states(shapes_grid, runs)
-    code, output = submit(shapes_grid, runs)
+def test_interrupted_and_submitted_again_it_ends_as_if_undisturbed(shapes_grid, finished, prepared):
+    """A pretraining and a fine-tuning side by side: stopped by SIGTERM as they begin, and by Ctrl-C after an epoch."""
+    runs, overrides = prepared, {"finetune": ["cross_entropy"]}
+    words = ("finetune=[cross_entropy]", "cluster.at_once=2")
+    for number, sign in ((signal.SIGTERM, "pretrain/*/lease.json"), (signal.SIGINT, "finetune/*/metrics.jsonl")):
+        before = size(runs, sign)
+        process = submit(shapes_grid, runs, *words, wait=False)
+        wait_for(lambda sign=sign, before=before: size(runs, sign) > before)
+        os.killpg(process.pid, number)  # as a terminal does: to every process in the group
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 130, output
+        assert "type the same command again" in output
+        found = states(shapes_grid, runs, overrides)
+        assert State.RUNNING not in found and State.WAITING in found and State.DONE in found
+    code, output = submit(shapes_grid, runs, *words)
     assert code == 0, output
-    assert results(shapes_grid, runs) == results(shapes_grid, finished[0])
+    undisturbed = results(shapes_grid, finished[0], overrides)
+    assert len(undisturbed) == 4 and results(shapes_grid, runs, overrides) == undisturbed
 
 
-def test_a_killed_payload_is_a_failure_of_its_own_and_retried(shapes_grid, finished, tmp_path):
-    runs = tmp_path / "runs"
-    process = submit(shapes_grid, runs, wait=False)
+def size(runs: Path, pattern: str) -> int:
+    """Of all files together, bytes."""
+    return sum(path.stat().st_size for path in runs.glob(pattern))
+
+
+def test_a_killed_payload_is_a_failure_of_its_own_and_retried(shapes_grid, finished, prepared):
+    runs, overrides = prepared, {"init": ["simclr"], "finetune": ["cross_entropy"]}
+    words = ("init=[simclr]", "finetune=[cross_entropy]")
+    process = submit(shapes_grid, runs, *words, wait=False)
     wait_for(lambda: list(runs.glob("pretrain/*/lease.json")))
     lease = json.loads(next(runs.glob("pretrain/*/lease.json")).read_text())
     os.kill(lease["pid"], signal.SIGKILL)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 1, output
     assert "(node) killed by signal 9" in output
-    code, output = submit(shapes_grid, runs)
+    code, output = submit(shapes_grid, runs, *words)
     assert code == 0, output
-    assert results(shapes_grid, runs) == results(shapes_grid, finished[0])
+    undisturbed = results(shapes_grid, finished[0], overrides)
+    assert len(undisturbed) == 3 and results(shapes_grid, runs, overrides) == undisturbed
 
 
 def test_two_submits_at_once_run_nothing_twice(shapes_grid, tmp_path):
     runs = tmp_path / "runs"
-    processes = [submit(shapes_grid, runs, wait=False) for _ in range(2)]
+    processes = [submit(shapes_grid, runs, "init=[random]", wait=False) for _ in range(2)]
     outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
-    for provenance in runs.rglob("provenance.json"):
+    found = list(runs.rglob("provenance.json"))
+    assert len(found) == 3
+    for provenance in found:
         attempts = json.loads(provenance.read_text())["attempts"]
         assert len(attempts) == 1, provenance
 
@@ -158,8 +178,8 @@ def test_a_runs_folder_that_cannot_be_written(shapes_grid, tmp_path):
     assert "cannot write to the runs folder" in output and "runs=DIR" in output
 
 
-def test_two_ranks_a_run_started_by_submitit(shapes_grid, tmp_path):
-    runs = tmp_path / "runs"
+def test_two_ranks_a_run_started_by_submitit(shapes_grid, prepared):
+    runs = prepared
     code, output = submit(shapes_grid, runs, "cluster.ranks=2", "init=[simclr]", "finetune=[coteaching]")
     assert code == 0, output
     for stage in ("pretrain", "finetune"):

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import random
-import signal
-import subprocess
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tests.pretrain.small import SMALL
+from tests.processes import FORKS
 from tests.train.toy import TIMES
 
 from noisewise.finetune.engine import finetune
 from noisewise.grid.expand import read_grid
-from noisewise.launch.command import payload_command
 from noisewise.launch.payload import execute
 from noisewise.pretrain.engine import pretrain
 from noisewise.runs.folder import RunFolder, Settings
@@ -62,19 +61,25 @@ def killed(root, run, settings, dice: random.Random, times: int = KILLS) -> RunF
     folder.create(run, settings)
     kills = 0
     while kills < times:
-        process = subprocess.Popen(payload_command(folder.path), stdin=subprocess.DEVNULL)
         before = stamp(folder)
-        while stamp(folder) == before and process.poll() is None:
+        process = FORKS.Process(target=payload, args=(folder.path,))
+        process.start()
+        while stamp(folder) == before and process.is_alive():
             time.sleep(0.01)
         time.sleep(dice.uniform(0, 0.4))
-        if process.poll() is not None:
+        if not process.is_alive():
             break
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
         kills += 1
     assert kills == times, "the run ended before it could be killed as often as it should"
     finish(folder)
     return folder
+
+
+def payload(path: Path) -> None:
+    """What the payload's command does; started in a test of its own."""
+    execute(RunFolder(path), Control())
 
 
 def stamp(folder: RunFolder) -> int:
@@ -110,7 +115,7 @@ def test_pretraining(runs):
 @pytest.mark.parametrize("method", [method for method in PRETRAIN if method != "simclr"])
 def test_every_other_pretraining_is_killed_once(runs, shapes_grid, method):
     root, settings, _ = runs
-    small = {**SMALL[method], "epochs": 6, "warmup_epochs": 1, "resolution": 24}
+    small = {**SMALL[method], "epochs": 3, "warmup_epochs": 1, "resolution": 24}
     grid = read_grid(str(shapes_grid), {"init": [method], "recipe": {"pretrain": {method: small}}})
     run = next(run for run in grid.runs if run.stage == "pretrain")
     whole, torn = undisturbed(root, run, settings), killed(root, run, settings, random.Random(method), times=1)

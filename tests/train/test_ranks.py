@@ -9,6 +9,7 @@ from importlib import import_module
 import pytest
 import torch
 import torch.multiprocessing as multiprocessing
+from tests.processes import FORKS
 from tests.train.toy import Table, toy_loop
 from torch import nn
 
@@ -26,7 +27,7 @@ CPU = torch.device("cpu")
 
 def on_two_ranks(work, path):
     """Call work(ranks, path) in two processes joined by gloo; returns what each saved as path/rank.pt."""
-    multiprocessing.spawn(_rank, (work, str(path)), nprocs=2)
+    multiprocessing.start_processes(_rank, (work, str(path)), nprocs=2, start_method=FORKS.get_start_method())
     return [torch.load(f"{path}/{rank}.pt") for rank in range(2)]
 
 
