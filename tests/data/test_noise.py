@@ -178,5 +178,7 @@ def test_a_set_that_was_saved_before_splits_were_told_is_of_training(tmp_path):
     noise = Noise("symmetric", 0.5)
     first = label_set(pack_of(tmp_path), noise)
     path = tmp_path / "noise" / "symmetric-0.5-0.json"
-    path.write_text(json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != "split"}))
+    path.write_text(
+        json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != "split"})
+    )
     assert label_set(pack_of(tmp_path), noise).fingerprint == first.fingerprint

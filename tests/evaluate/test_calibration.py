@@ -28,7 +28,7 @@ def test_a_case_by_hand():
 
 
 def test_a_bins_upper_edge_is_its_own():
-    """Confidences 2/3 and .65 share the bin (9/15, 10/15]; were they parted, .35 and 2/3 would be summed as they are."""
+    """Confidences 2/3 and .65 share the bin (9/15, 10/15]; were they parted, 2/3 and .35 would be summed."""
     probabilities = np.array([[10 / 15, 5 / 15], [0.65, 0.35]])
     together = abs(1 - (10 / 15 + 0.65)) / 2
     assert calibration_error(probabilities, np.array([1, 0])) == pytest.approx(together)

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-
 SCORES = ("f1", "accuracy", "balanced_accuracy", "auroc", "ece")
 BY_CLASS = "sensitivity_per_class"
 
