@@ -54,15 +54,15 @@ def build_report(
         raise UserError("nothing to report: the grid has no fine-tuning runs that this version can run.")
     found = collect(runs, root)
     cells = cells_of(found.rows)
-    answers, shown = answer(cells), tables.f1_tables(cells)
+    answers, shown, learnt = answer(cells), tables.f1_tables(cells), tables.learnt_tables(cells)
     across = overall(answers) + effects_by_size(cells)
     drawn = {name: figure for name, draw in FIGURES.items() if (figure := draw(cells))}
-    html = page.render(title, across, answers, shown, drawn, found, left_out)
+    html = page.render(title, across, answers, shown, learnt, drawn, found, left_out)
     files: dict[str, str | bytes] = {
         "results.csv": to_csv([item.name for item in fields(Row)], map(astuple, found.rows)),
         "summary.csv": to_csv(*summary_lines(cells)),
-        **{f"tables/{table.name}.md": tables.markdown(table) for table in shown},
-        **{f"tables/{table.name}.tex": tables.latex(table) for table in shown},
+        **{f"tables/{table.name}.md": tables.markdown(table) for table in [*shown, *learnt]},
+        **{f"tables/{table.name}.tex": tables.latex(table) for table in [*shown, *learnt]},
         **{f"figures/{name}.{form}": to_bytes(figure, form) for name, figure in drawn.items() for form in FORMS},
         "index.html": html,
     }
