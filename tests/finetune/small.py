@@ -1,18 +1,34 @@
-"""Fine-tuning methods over tables of logits, one row an image: what they do can be worked out by hand."""
+"""Fine-tuning methods over tables of logits, one row an image, to be worked out by hand; and whole runs."""
 
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import torch
 from tests.train.toy import Table
 from torch import Tensor
 
+from noisewise.finetune.engine import finetune
 from noisewise.finetune.method import FinetuneMethod
-from noisewise.runs.config import Noise
+from noisewise.runs.config import Finetune, Noise
+from noisewise.runs.folder import RunFolder, Settings
 from noisewise.runs.methods import FINETUNE
+from noisewise.train.control import Control
 from noisewise.train.method import Batch
 from noisewise.train.ranks import Ranks
+
+RANKS = Ranks(0, 1, torch.device("cpu"))
+
+
+def train(
+    run: Finetune, data: Path, path: Path, control: Control | None = None, ranks: Ranks = RANKS
+) -> tuple[RunFolder, dict[str, Any]]:
+    """The run done, in the runs folder `path`: its own folder, where the checkpoint still is, and its result."""
+    folder, settings = RunFolder.of(path, run), Settings(data=str(data))
+    folder.create(run, settings)
+    return folder, finetune(run, folder, settings, ranks, control or Control())
 
 
 def table_method(
@@ -27,7 +43,7 @@ def table_method(
         labels,
         tables[0].shape[1],
         Noise("symmetric", rate),
-        Ranks(0, 1, torch.device("cpu")),
+        RANKS,
     )
 
 

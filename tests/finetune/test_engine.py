@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from tests.finetune.small import RANKS, train
 
 from noisewise.data.noise import label_set
 from noisewise.data.pack import Pack, pack_folder
@@ -18,38 +18,8 @@ from noisewise.data.subset import training_images
 from noisewise.errors import RunError
 from noisewise.finetune import cross_entropy
 from noisewise.finetune.engine import finetune
-from noisewise.grid.expand import read_grid
-from noisewise.runs.config import Source, Split
 from noisewise.runs.folder import RunFolder, Settings
 from noisewise.train.control import Control
-from noisewise.train.ranks import Ranks
-
-RANKS = Ranks(0, 1, torch.device("cpu"))
-
-
-@pytest.fixture(scope="module")
-def greys(tmp_path_factory):
-    """A data folder of 60 flat grey images: image i has level 4 i, so that every image is known by its pixels."""
-    data = tmp_path_factory.mktemp("greys")
-    for number in range(60):
-        path = data / "greys" / f"class{number % 3}" / f"{number:02}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((16, 16, 3), 4 * number, dtype=np.uint8)).save(path)
-    return data
-
-
-@pytest.fixture
-def run(shapes_grid):
-    """A cross-entropy fine-tuning over the greys, two epochs, 40 per cent of the labels wrong."""
-    found = next(run for run in read_grid(str(shapes_grid)).finetunes if run.method == "cross_entropy")
-    prepare = replace(found.prepare, dataset="greys", source=Source(root="greys"), split=Split(val=0.2, test=0.2))
-    return replace(found, prepare=prepare)
-
-
-def train(run, data, path, control=None):
-    folder, settings = RunFolder.of(path, run), Settings(data=str(data))
-    folder.create(run, settings)
-    return folder, finetune(run, folder, settings, RANKS, control or Control())
 
 
 def test_every_image_meets_its_own_noisy_label_once_an_epoch(greys, run, tmp_path, monkeypatch):
@@ -94,7 +64,7 @@ def test_a_fraction_trains_on_its_images_alone_and_scores_on_all(greys, run, tmp
     number = (3 * np.arange(20)[None] + np.arange(3)[:, None]).reshape(-1)
     expected = sorted(zip((4 * number[used]).tolist(), noisy.labels.tolist(), strict=True))
     assert len(expected) == 12 and sorted(seen) == sorted(2 * expected)
-    assert scored == 2 * [len(pack.indices("val")), len(pack.indices("test"))]
+    assert scored == 2 * [len(pack.indices("val")), len(pack.indices("test"))] + 2 * [12]
     told = {name: result[name] for name in ("train_images", "test_images", "realised_rate", "label_set")}
     rest = {"realised_rate": noisy.realised_rate, "label_set": noisy.fingerprint}
     assert told == {"train_images": 12, "test_images": len(pack.indices("test")), **rest}
@@ -116,6 +86,8 @@ def test_what_is_kept_is_the_best_epochs(greys, run, tmp_path):
     best = max(history, key=lambda record: record["val_f1"])
     with np.load(folder.predictions) as kept:
         assert kept["epoch"] == best["epoch"] == result["best_epoch"]
+        pack = Pack.open(pack_folder(greys, run.prepare))
+        assert (kept["index"] == pack.indices("test")).all() and (pack.labels[kept["index"]] == kept["labels"]).all()
         accuracy = (kept["probabilities"].argmax(1) == kept["labels"]).mean()
     assert accuracy == pytest.approx(best["test_accuracy"]) == result["accuracy_best"]
     trace = np.trace(result["confusion_best"]) / np.sum(result["confusion_best"])

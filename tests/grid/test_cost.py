@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from noisewise.grid.cost import gmacs
+from noisewise.grid.cost import gmacs, kind, passes
 from noisewise.models.backbone import build_backbone
+from noisewise.runs.config import Finetune, Prepare, Source
+from noisewise.runs.methods import CrossEntropy
 from noisewise.runs.recipe import Recipe
 
 
@@ -36,3 +38,10 @@ def test_a_resnets_are_nearly_so(name, stem, resolution):
 @pytest.mark.parametrize("name, published", [("vit_tiny", 1.26), ("vit_small", 4.6)])
 def test_at_224_pixels_they_are_the_published_figures(name, published):
     assert gmacs(Recipe(backbone=name, stem="standard")) == pytest.approx(published, rel=0.01)
+
+
+def test_a_linear_probe_is_a_kind_of_its_own_and_a_third_of_the_work():
+    prepare = Prepare("elpv", Source("elpv"))
+    whole, head = (Finetune(prepare, "cross_entropy", CrossEntropy(epochs=6, train=part)) for part in ("all", "head"))
+    assert kind(whole) != kind(head)
+    assert (passes(whole, 100, 0.5), passes(head, 100, 0.5)) == (300, 100)

@@ -63,6 +63,8 @@ def test_half_a_result_is_a_problem_of_its_run_only(grid):
         (json.dumps(result(f1_best=float("nan"))), "'f1_best' is nan, not a number"),
         (json.dumps(result(val_f1_best=float("inf"))), "'val_f1_best' is inf"),
         (json.dumps(result(f1_best=None)), "'f1_best' is None"),
+        (json.dumps(result(selected_by=["clean"])), "'selected_by' is ['clean']"),
+        (json.dumps(result(assumed_rate="known")), "'assumed_rate' is 'known', not a number"),
     ],
 )
 def test_a_result_that_is_not_one_is_a_problem(tmp_path, content, said):
@@ -71,6 +73,16 @@ def test_a_result_that_is_not_one_is_a_problem(tmp_path, content, said):
     found = collect([run], tmp_path)
     assert said in found.problems[0].message
     assert found.rows[0].f1_best is None
+
+
+def test_what_a_method_was_told_of_the_rate_is_a_word_or_a_number(tmp_path):
+    runs = [finetune(seed=seed) for seed in (0, 1)]
+    finish(tmp_path, runs[0], assume_rate="estimated", assumed_rate=0.43)
+    finish(tmp_path, runs[1], assume_rate=0.2, assumed_rate=0.2)
+    assert [(row.assume_rate, row.assumed_rate) for row in collect(runs, tmp_path).rows] == [
+        ("estimated", 0.43),
+        (0.2, 0.2),
+    ]
 
 
 def test_an_auroc_that_is_not_defined_is_no_problem(tmp_path):

@@ -32,7 +32,7 @@ def test_a_panel_a_dataset_and_method_with_axes_that_say_what_they_are():
     left, right = figure.axes
     assert (left.get_title(), right.get_title()) == ("elpv, cross_entropy", "elpv, coteaching")
     assert left.get_xlabel() == "symmetric noise rate"
-    assert left.get_ylabel().replace("\n", " ") == "macro-F1 on the clean test set"
+    assert left.get_ylabel().replace("\n", " ") == "macro-F1 on the test set"
     assert list(left.get_xticks()) == [0.2, 0.5]
     assert {text.get_text() for text in left.texts} == {"random", "simclr"}  # named at the lines
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import subprocess
 import sys
@@ -18,7 +19,13 @@ from noisewise.runs.folder import RunFolder
 
 COLUMNS = (
     "key,dataset,backbone,init,method,noise,rate,realised_rate,seed,resolution,f1_best,f1_last,accuracy_best,"
-    "accuracy_last,balanced_accuracy_best,auroc_best,best_epoch,epochs,gpu_seconds,wall_seconds,state"
+    "accuracy_last,balanced_accuracy_best,auroc_best,best_epoch,epochs,gpu_seconds,wall_seconds,state,val_f1_best,"
+    "images_per_second,train_images,test_images,fraction"
+)
+LATER_COLUMNS = (
+    "balanced_accuracy_last,auroc_last,ece_best,ece_last,memorised_best,memorised_last,wrong_found_precision_best,"
+    "wrong_found_recall_best,wrong_found_precision_last,wrong_found_recall_last,selected_by,assume_rate,assumed_rate,"
+    "train"
 )
 
 
@@ -54,7 +61,7 @@ def test_everything_is_written(grid, tmp_path):
     assert report.page == tmp_path / "report" / "index.html"
     written = {str(path.relative_to(report.page.parent)) for path in report.page.parent.rglob("*") if path.is_file()}
     figures = {f"figures/f1_vs_rate.{form}" for form in ("png", "pdf", "svg")}
-    tables = {f"tables/f1_elpv_symmetric.{form}" for form in ("md", "tex")}
+    tables = {f"tables/{name}_elpv_symmetric.{form}" for name in ("f1", "memorised", "ece") for form in ("md", "tex")}
     assert written == {"index.html", "results.csv", "summary.csv"} | figures | tables
     assert report.answer[0].startswith("On elpv at symmetric 0.5 (realised 0.49), simclr + coteaching scores best")
 
@@ -64,12 +71,15 @@ def test_csv_has_the_columns_that_scripts_rely_on_and_no_nan(grid, tmp_path):
     runs = [*runs, finetune("imagenet")]
     build_report(runs, root, tmp_path / "report", "demo")
     text = (tmp_path / "report" / "results.csv").read_text()
-    assert text.startswith(f"{COLUMNS},")
+    assert text.startswith(f"{COLUMNS},{LATER_COLUMNS}")
     assert "nan" not in text.lower()
     rows = table(tmp_path / "report" / "results.csv")
     assert [line["key"] for line in rows] == [run.key for run in runs]
     assert (rows[-1]["state"], rows[-1]["f1_best"]) == ("waiting", "")
     assert float(rows[1]["f1_best"]) == 0.51
+    assert [rows[1][name] for name in ("memorised_last", "selected_by", "assumed_rate", "train")] == [
+        *("0.83", "clean", "", "all")
+    ]
 
 
 def test_summary_is_over_seeds(grid, tmp_path):
@@ -79,6 +89,7 @@ def test_summary_is_over_seeds(grid, tmp_path):
     assert (first["init"], first["method"], first["n"], first["planned"]) == ("random", "cross_entropy", "2", "2")
     assert float(first["f1_best_mean"]) == pytest.approx(0.505)
     assert float(first["f1_best_sd"]) == pytest.approx(0.01 / 2**0.5)
+    assert (float(first["memorised_last_mean"]), float(first["memorised_last_sd"])) == (pytest.approx(0.83), 0.0)
 
 
 def test_several_fractions_have_a_column_a_figure_and_sentences(grid, tmp_path):
@@ -91,9 +102,8 @@ def test_several_fractions_have_a_column_a_figure_and_sentences(grid, tmp_path):
     for run in tenths:
         finish(root, run, f1_best=0.4 if run.init == "random" else 0.5, train_images=171)
     report = build_report([*tenths, *runs], root, tmp_path / "report", "demo")
-    for name, column in (("results", -1), ("summary", -1)):
+    for name in ("results", "summary"):
         lines = table(report.page.parent / f"{name}.csv")
-        assert list(lines[0])[column] == "fraction"
         assert [line["fraction"] for line in lines] == ["0.1"] * (len(lines) // 2) + ["1.0"] * (len(lines) // 2)
     assert all((report.page.parent / f"figures/f1_vs_size.{form}").stat().st_size for form in ("png", "pdf", "svg"))
     text = report.page.read_text(encoding="utf-8")
@@ -101,6 +111,39 @@ def test_several_fractions_have_a_column_a_figure_and_sentences(grid, tmp_path):
     told = "gain of simclr over random init (mean over 2 methods) by share of the training images: +0.10"
     assert any(told in sentence for sentence in report.answer) and told in text
     assert Elements(text).open == []
+
+
+def test_what_was_learnt_of_wrong_labels_is_a_part_of_the_page(grid, tmp_path):
+    text = build_report(*grid, tmp_path / "report", "demo").page.read_text(encoding="utf-8")
+    part = text[text.index('id="learnt"') : text.index('id="classes"')]
+    assert (
+        "How far wrong labels were learnt" in part and part.count("<details open>") == 1 and part.count("<table>") == 2
+    )
+    assert "0.830 ± 0.000" in part and "0.210 ± 0.000" in part
+
+
+def test_results_of_an_older_version_lack_that_part_and_nothing_else(grid, tmp_path):
+    runs, root = grid
+    for run in runs:
+        path = RunFolder.of(root, run).result
+        lacking = [*LATER_COLUMNS.split(","), "train"]
+        path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k not in lacking}))
+    text = build_report(runs, root, tmp_path / "report", "demo").page.read_text(encoding="utf-8")
+    assert 'id="learnt"' not in text and "Nothing: every run is done." in text
+    assert [line["ece_best"] for line in table(tmp_path / "report" / "results.csv")] == [""] * len(runs)
+
+
+def test_labels_that_are_not_clean_are_told(tmp_path):
+    given, noisy = finetune(noise="given", rate=0.0), finetune()
+    finish(tmp_path / "runs", given, selected_by="given", memorised_best=None, memorised_last=None)
+    finish(tmp_path / "runs", noisy, selected_by="noisy")
+    report = build_report([given, noisy], tmp_path / "runs", tmp_path / "report", "demo")
+    said, captions = " ".join(report.answer), report.page.parent / "tables"
+    assert "No true labels are known: epochs are chosen and scored by the given ones" in said
+    assert "by validation labels as noisy as those of training; test labels are clean." in said
+    assert "Macro-F1 on the test set (by its given labels) of elpv" in (captions / "f1_elpv_given.md").read_text()
+    assert "best noisy-validation F1" in (captions / "f1_elpv_symmetric.md").read_text()
+    assert not (captions / "memorised_elpv_given.md").exists() and (captions / "ece_elpv_given.md").exists()
 
 
 def test_the_page_is_whole_and_asks_nobody_for_anything(grid, tmp_path):

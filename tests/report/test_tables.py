@@ -9,7 +9,7 @@ import pytest
 from made_up_runs import row
 
 from noisewise.report.summary import cells_of
-from noisewise.report.tables import escape_latex, escape_markdown, f1_tables, file_name, latex, markdown
+from noisewise.report.tables import escape_latex, escape_markdown, f1_tables, file_name, latex, learnt_tables, markdown
 
 ROWS = [
     row(f1=0.5, seed=0),
@@ -35,6 +35,17 @@ def test_mean_sd_and_the_best_in_bold(table):
     assert lines[2] == "| random | cross_entropy | **0.800** | **0.700** | 0.550 ± 0.071 | 0.450 ± 0.071 |"
     assert lines[3] == "| simclr | cross_entropy | – | – | **0.700 ± 0.000** | **0.600 ± 0.000** |"
     assert lines[4] == "| imagenet | cross_entropy | – | – | – | – |"
+
+
+def test_of_what_is_better_low_the_lowest_is_bold():
+    made = [row(memorised_best=0.1, memorised_last=0.8), row("simclr", memorised_best=0.2, memorised_last=0.3)]
+    (found,) = learnt_tables(cells_of(made))
+    assert (found.name, found.columns) == ("memorised_elpv_symmetric", ["best", "last"])
+    assert markdown(found).splitlines()[2:4] == [
+        "| random | cross_entropy | **0.100** | 0.800 |",
+        "| simclr | cross_entropy | 0.200 | **0.300** |",
+    ]
+    assert "the lowest of each column in bold" in found.caption
 
 
 def test_latex_is_booktabs_with_names_escaped(table):

@@ -28,7 +28,7 @@ from noisewise.runs.config import (
 from noisewise.runs.methods import CrossEntropy, SimCLR
 from tests.runs.examples import FINETUNE, PREPARE, PRETRAIN, RUNS
 
-GOLDEN = {"prepare": "1122b1ad6c0d", "pretrain": "99337fe964e5", "finetune": "c40346842c3a"}
+GOLDEN = {"prepare": "1122b1ad6c0d", "pretrain": "99337fe964e5", "finetune": "4b97583bceda"}
 
 
 def variants(value: object) -> Iterator[tuple[str, object]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from noisewise.runs.backbones import has_small_stem, patch
-from noisewise.runs.config import Prepare, Run
+from noisewise.runs.config import Finetune, Prepare, Pretrain, Run
 from noisewise.runs.recipe import Recipe
 
 # Multiply-adds of a ResNet's forward pass at 224 px with the standard stem, 1e9 (torchvision's table of models).
@@ -38,6 +38,7 @@ PASSES = {
     "jocor": 2,
     "dividemix": 8,
 }
+HEAD_ONLY = 1 / 3  # of a pass: a frozen encoder goes forward only
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,19 @@ def passes(run: Run, images: int, train_share: float) -> float:
     """Training passes of a run over its fraction of the training images of a dataset of `images`."""
     if isinstance(run, Prepare):
         return 0.0
-    return run.recipe.epochs * images * train_share * run.fraction * PASSES.get(run.method, 1)
+    part = HEAD_ONLY if _trained(run) == "head" else 1
+    return run.recipe.epochs * images * train_share * run.fraction * PASSES.get(run.method, 1) * part
 
 
 def kind(run: Run) -> tuple[Any, ...]:
     """Runs of one kind go at one speed."""
-    return (run.stage, run.method, run.recipe.backbone, run.recipe.stem, run.recipe.resolution)
+    recipe = run.recipe
+    return (run.stage, run.method, recipe.backbone, recipe.stem, recipe.resolution, _trained(run))
+
+
+def _trained(run: Pretrain | Finetune) -> str:
+    """What of the network is trained: "all", or "head" by a fine-tuning whose recipe says so."""
+    return getattr(run.recipe, "train", "all")
 
 
 def speeds(results: Iterable[tuple[Run, Mapping[str, Any]]], device: str) -> dict[tuple[Any, ...], float]:

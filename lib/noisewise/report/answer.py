@@ -62,6 +62,7 @@ def _answer_task(task: Task, cells: list[Cell], tasks: Sequence[Task]) -> TaskAn
         _effects(cells, "init", REFERENCE_INIT, "Pretraining"),
         _effects(cells, "method", REFERENCE_METHOD, "Noisy-label method"),
         _last(ranked, base),
+        words.selection(cells),
         progress,
         _clashes(cells),
     ]

@@ -146,7 +146,7 @@ def bars(axes: Axes, x: list[float], stats: list[Stat], colour: str, marker: str
 
 def common_scale(line: Sequence[Axes]) -> None:
     """One y axis for a row of panels, within [0, 1]."""
-    line[0].set_ylabel("macro-F1 on the\nclean test set")
+    line[0].set_ylabel("macro-F1 on the\ntest set")
     low, high = line[0].get_ylim() if any(axes.has_data() for axes in line) else (0.0, 1.0)
     line[0].set_ylim(max(0.0, low), min(1.0, high))
 
@@ -179,7 +179,7 @@ def legend(figure: Figure, seeds: bool) -> None:
     from matplotlib.lines import Line2D
 
     keys = [
-        Line2D([], [], color=INK, marker="o", markersize=6, label="best epoch (by clean validation)"),
+        Line2D([], [], color=INK, marker="o", markersize=6, label="best epoch (by validation)"),
         Line2D(
             [],
             [],

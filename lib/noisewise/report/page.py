@@ -20,17 +20,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN_VALUES = 6
-HIDDEN_COLUMNS = ("key", "balanced_accuracy_best", "auroc_best", "gpu_seconds", "val_f1_best", "images_per_second")
+HIDDEN_COLUMNS = (  # of the table of all runs
+    *("key", "balanced_accuracy_best", "auroc_best", "gpu_seconds", "val_f1_best", "images_per_second"),
+    *("balanced_accuracy_last", "auroc_last", "ece_best", "ece_last", "assume_rate", "assumed_rate"),
+    *("wrong_found_precision_best", "wrong_found_recall_best", "wrong_found_precision_last", "wrong_found_recall_last"),
+)
 FIGURES = (  # name, heading, and what it shows for those who cannot see it
     (
         "f1_vs_rate",
         "F1 against noise",
-        "Macro-F1 on the clean test set against the noise rate, for each initialisation and method",
+        "Macro-F1 on the test set against the noise rate, for each initialisation and method",
     ),
     (
         "f1_vs_size",
         "F1 against the number of training images",
-        "Macro-F1 on the clean test set against the number of training images, for each initialisation and method",
+        "Macro-F1 on the test set against the number of training images, for each initialisation and method",
     ),
 )
 
@@ -52,13 +56,15 @@ def render(
     across: Sequence[str],
     answers: Sequence[TaskAnswer],
     tables: Sequence[Table],
+    learnt: Sequence[Table],
     figures: Mapping[str, Figure],
     found: Collected,
     left_out: Mapping[str, int],
 ) -> str:
     """The page's HTML. The figures' SVG is made by us; everything else is escaped by the template.
 
-    across: sentences on what holds across tasks. figures: by their names (`FIGURES`).
+    across: sentences on what holds across tasks. learnt: tables on what was learnt of wrong labels.
+    figures: by their names (`FIGURES`).
     left_out: why this version cannot run some fine-tunings of the grid -> how many.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -77,6 +83,7 @@ def render(
             (heading, Markup(inline_svg(figures[name], label))) for name, heading, label in FIGURES if name in figures
         ],
         tables=tables,
+        learnt=learnt,
         class_tables=[table for one in answers if (table := class_table(one, found.by_class))],
         states=Counter(row.state for row in found.rows).most_common(),
         total=len(found.rows),

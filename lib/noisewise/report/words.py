@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from noisewise.report.summary import Stat, Task
+from noisewise.report.summary import Cell, Stat, Task
 from noisewise.runs.fraction import percent
 
 MINUS = "\N{MINUS SIGN}"
@@ -74,3 +74,29 @@ def full_place(task: Task, among: Sequence[Task]) -> str:
 def short_place(task: Task, among: Sequence[Task]) -> str:
     """As `full_place`, for titles: "elpv, 10%"."""
     return f"{place(task, among)}, {percent(task.fraction)}" if share(task, among) else place(task, among)
+
+
+def validation(cells: Sequence[Cell]) -> str:
+    """Which validation labels chose the best epochs: "clean-validation", or "validation" where they are not all so."""
+    found = _selected_by(cells)
+    return f"{found.pop()}-validation" if len(found) == 1 and found != {"given"} else "validation"
+
+
+def test_set(cells: Sequence[Cell]) -> str:
+    """What scores are on: "the clean test set", unless nobody knows its true labels."""
+    return "the test set (by its given labels)" if "given" in _selected_by(cells) else "the clean test set"
+
+
+def selection(cells: Sequence[Cell]) -> str:
+    """A sentence on labels that are not clean where they are thought to be so; nothing where they are."""
+    found = _selected_by(cells)
+    if "given" in found:
+        return "No true labels are known: epochs are chosen and scored by the given ones, wrong ones among them."
+    if "noisy" in found:
+        return "The best epoch is chosen by validation labels as noisy as those of training; test labels are clean."
+    return ""
+
+
+def _selected_by(cells: Sequence[Cell]) -> set[str]:
+    """By what the runs that are done chose their best epochs; "clean" while none is."""
+    return {row.selected_by or "clean" for cell in cells for row in cell.rows if row.done} or {"clean"}

@@ -69,6 +69,7 @@ class RunFolder:
         self.encoder = self.path / "encoder.pt"
         self.model = self.path / "model.pt"
         self.predictions = self.path / "predictions.npz"
+        self.train_predictions = self.path / "train_predictions.npz"
         self.pictures = self.path / "pictures"
         self.lease = self.path / "lease.json"
         self.failure = self.path / "failure.json"
