@@ -13,7 +13,7 @@ from scipy.stats import binomtest, chisquare
 from sklearn.metrics import confusion_matrix
 
 from noisewise.data.corrupt import KINDS
-from noisewise.data.noise import label_set
+from noisewise.data.noise import label_set, validation_label_set
 from noisewise.data.pack import Pack
 from noisewise.data.subset import training_rows
 from noisewise.errors import RunError, UserError
@@ -147,3 +147,36 @@ def test_a_fraction_is_no_draw_of_its_own(raw_pack, tmp_path):
         "symmetric-0.4-4.npz",
     ]
     assert part.fingerprint == label_set(raw_pack, noise, 0.2).fingerprint
+
+
+def test_validation_labels_are_saved_beside_those_of_training(raw_pack, tmp_path, monkeypatch):
+    folder = shutil.copytree(raw_pack.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("noise"))
+    pack, noise = Pack.open(folder), Noise("symmetric", 0.4, seed=5)
+    first = validation_label_set(pack, noise)
+    assert [path.name for path in sorted((folder / "noise").iterdir())] == [
+        "symmetric-0.4-5-val.json",
+        "symmetric-0.4-5-val.npz",
+    ]
+    saved = json.loads((folder / "noise" / "symmetric-0.4-5-val.json").read_text())
+    assert (saved["split"], saved["fingerprint"]) == ("val", first.fingerprint)
+    assert (first.clean == pack.labels[pack.indices("val")]).all()
+    monkeypatch.setattr("noisewise.data.noise.KINDS", {"symmetric": None})
+    assert (validation_label_set(pack, noise).labels == first.labels).all()
+
+
+def test_validation_labels_are_not_taken_for_those_of_training(raw_pack, tmp_path):
+    folder = shutil.copytree(raw_pack.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("noise"))
+    pack, noise = Pack.open(folder), Noise("symmetric", 0.4, seed=6)
+    validation_label_set(pack, noise)
+    for end in ("json", "npz"):
+        (folder / "noise" / f"symmetric-0.4-6-val.{end}").rename(folder / "noise" / f"symmetric-0.4-6.{end}")
+    with pytest.raises(RunError, match="is of another split"):
+        label_set(pack, noise)
+
+
+def test_a_set_that_was_saved_before_splits_were_told_is_of_training(tmp_path):
+    noise = Noise("symmetric", 0.5)
+    first = label_set(pack_of(tmp_path), noise)
+    path = tmp_path / "noise" / "symmetric-0.5-0.json"
+    path.write_text(json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != "split"}))
+    assert label_set(pack_of(tmp_path), noise).fingerprint == first.fingerprint

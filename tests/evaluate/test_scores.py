@@ -38,6 +38,8 @@ def test_agrees_with_sklearn(given_):
     )
     assert scores.accuracy == pytest.approx(metrics.accuracy_score(labels, predicted))
     assert scores.balanced_accuracy == pytest.approx(balanced)
+    recalls = metrics.recall_score(labels, predicted, labels=present, average=None, zero_division=0)
+    assert [value for value in scores.sensitivity_per_class if value is not None] == pytest.approx(recalls.tolist())
     assert np.trace(scores.confusion) == pytest.approx(scores.accuracy * len(labels))
     assert [value is not None for value in scores.f1_per_class] == list(np.isin(range(probabilities.shape[1]), labels))
     json.dumps(asdict(scores), allow_nan=False)
@@ -61,7 +63,7 @@ def test_a_case_by_hand():
     probabilities = np.array([[0.8, 0.1, 0.1], [0.3, 0.4, 0.3], [0.1, 0.8, 0.1], [0.5, 0.4, 0.1]])
     scores = score(probabilities, np.array([0, 0, 1, 1]))
     assert scores.confusion == [[1, 1, 0], [1, 1, 0], [0, 0, 0]]  # rows are the true classes
-    assert scores.f1_per_class == [0.5, 0.5, None]
+    assert scores.f1_per_class == scores.sensitivity_per_class == [0.5, 0.5, None]
     assert (scores.f1, scores.accuracy, scores.auroc) == (0.5, 0.5, None)
 
 
@@ -73,6 +75,20 @@ def test_a_class_never_predicted_scores_nought():
     scores = score(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]))
     assert scores.f1_per_class[1] == 0.0
     assert scores.f1 == pytest.approx(1 / 3)
+
+
+def test_two_classes_of_which_one_is_rare_have_every_score():
+    """99 images of one class, all found; the one of the other is missed, and is still the likeliest of its class."""
+    probabilities = np.column_stack([np.linspace(0.6, 0.99, 100), 1 - np.linspace(0.6, 0.99, 100)])
+    scores = score(probabilities, np.array([1] + [0] * 99))
+    assert scores.sensitivity_per_class == [1.0, 0.0]
+    assert (scores.accuracy, scores.balanced_accuracy, scores.auroc) == (0.99, 0.5, 1.0)
+    assert scores.f1 == pytest.approx((2 * 99 / (2 * 99 + 1)) / 2)
+
+
+def test_images_of_one_class_alone_have_all_but_auroc():
+    scores = score(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 0]))
+    assert (scores.auroc, scores.sensitivity_per_class, scores.balanced_accuracy) == (None, [0.5, None], 0.5)
 
 
 @pytest.mark.parametrize(

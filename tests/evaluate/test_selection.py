@@ -7,7 +7,7 @@ import pytest
 from noisewise.evaluate.selection import best_and_last
 
 
-def record(epoch, val, test, auroc=0.9):
+def record(epoch, val, test, auroc=0.9, sensitivity=(0.5, 0.5)):
     return {
         "epoch": epoch,
         "val_f1": val,
@@ -15,19 +15,31 @@ def record(epoch, val, test, auroc=0.9):
         "test_accuracy": test + 0.01,
         "test_balanced_accuracy": test + 0.02,
         "test_auroc": auroc,
+        "test_ece": test / 10,
+        "test_sensitivity_per_class": list(sensitivity),
     }
 
 
 def test_best_is_chosen_by_validation_and_not_by_test():
-    history = [record(1, 0.5, 0.4), record(2, 0.7, 0.6, auroc=None), record(3, 0.6, 0.9)]
+    history = [
+        record(1, 0.5, 0.4),
+        record(2, 0.7, 0.6, auroc=None, sensitivity=(0.2, None)),
+        record(3, 0.6, 0.9, sensitivity=(0.4, None)),
+    ]
     chosen = best_and_last(history, last_epochs=2)
     assert chosen == {
         "f1_best": 0.6,
         "accuracy_best": pytest.approx(0.61),
         "balanced_accuracy_best": pytest.approx(0.62),
         "auroc_best": None,
+        "ece_best": pytest.approx(0.06),
+        "sensitivity_per_class_best": [0.2, None],
         "f1_last": pytest.approx(0.75),
         "accuracy_last": pytest.approx(0.76),
+        "balanced_accuracy_last": pytest.approx(0.77),
+        "auroc_last": None,
+        "ece_last": pytest.approx(0.075),
+        "sensitivity_per_class_last": [pytest.approx(0.3), None],
         "best_epoch": 2,
     }
 

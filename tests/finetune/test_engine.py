@@ -94,7 +94,7 @@ def test_a_fraction_trains_on_its_images_alone_and_scores_on_all(greys, run, tmp
     number = (3 * np.arange(20)[None] + np.arange(3)[:, None]).reshape(-1)
     expected = sorted(zip((4 * number[used]).tolist(), noisy.labels.tolist(), strict=True))
     assert len(expected) == 12 and sorted(seen) == sorted(2 * expected)
-    assert scored == 2 * [len(pack.indices("val")), len(pack.indices("test"))]
+    assert scored == 2 * [len(pack.indices("val")), len(pack.indices("test"))] + 2 * [12]
     told = {name: result[name] for name in ("train_images", "test_images", "realised_rate", "label_set")}
     rest = {"realised_rate": noisy.realised_rate, "label_set": noisy.fingerprint}
     assert told == {"train_images": 12, "test_images": len(pack.indices("test")), **rest}

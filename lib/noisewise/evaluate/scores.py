@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from noisewise.errors import RunError
+from noisewise.evaluate.calibration import calibration_error
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Scores:
     balanced_accuracy: recall averaged over the classes that have images.
     auroc: area under the ROC curve, one class against the rest, averaged over classes (macro); None where a
         class has no images, or has all of them.
-    f1_per_class: C values; None for a class without images.
+    ece: expected calibration error (`noisewise.evaluate.calibration`).
+    f1_per_class, sensitivity_per_class: C values; None for a class without images. Sensitivity is recall.
     confusion: C x C counts; rows are true classes, columns predicted ones.
     """
 
@@ -26,7 +28,9 @@ class Scores:
     accuracy: float
     balanced_accuracy: float
     auroc: float | None
+    ece: float
     f1_per_class: list[float | None]
+    sensitivity_per_class: list[float | None]
     confusion: list[list[int]]
 
 
@@ -38,7 +42,8 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> Scores:
     Where two classes share an image's highest probability, the first is predicted.
 
     Args:
-        probabilities: float [n, C], n >= 1; any scores that rank classes do, they need not sum to 1.
+        probabilities: float [n, C], n >= 1; any scores that rank classes do, they need not sum to 1, but `ece` then
+            means nothing.
         labels: int [n], in [0, C).
 
     Raises:
@@ -60,9 +65,16 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> Scores:
         accuracy=float((predicted == labels).mean()),
         balanced_accuracy=float(recall[present].mean()),
         auroc=None if auroc is None else float(auroc),
-        f1_per_class=[float(value) if there else None for value, there in zip(f1, present, strict=True)],
+        ece=calibration_error(probabilities, labels),
+        f1_per_class=_where(present, f1),
+        sensitivity_per_class=_where(present, recall),
         confusion=confusion_matrix(labels, predicted, labels=classes).tolist(),
     )
+
+
+def _where(present: np.ndarray, values: np.ndarray) -> list[float | None]:
+    """The values of the classes that are present, None for the others."""
+    return [float(value) if there else None for value, there in zip(values, present, strict=True)]
 
 
 def _check(probabilities: np.ndarray, labels: np.ndarray) -> None:

@@ -35,8 +35,8 @@ from noisewise.train.seeds import seed_everything
 def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks, control: Control) -> dict[str, Any]:
     """Train the run's method to the end, scoring each epoch; returns what goes into `result.json`.
 
-    Leaves `model.pt` and `predictions.npz` of the epoch with the best clean-validation F1 (`Evaluator`), and
-    `audit.csv`, the training labels in the order in which to doubt them.
+    Leaves `model.pt` and `predictions.npz` of the epoch with the best validation F1, `train_predictions.npz`
+    (`Evaluator`), and `audit.csv`, the training labels in the order in which to doubt them.
 
     Raises:
         Interrupted: stopped on request, after saving.
@@ -66,6 +66,7 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
             control=control,
             tracker=tracker,
         ).run()
+        evaluator.keep_training_predictions(train, noisy)
         doubts = audit(run, folder, settings, pack, source, train, ranks)
         if not tracker:
             return {}
@@ -107,7 +108,7 @@ def _build(
     def network() -> nn.Module:
         encoder, what = build_encoder(run, folder, settings)
         loaded[:] = [what]
-        return Classifier(encoder, len(classes))
+        return Classifier(encoder, len(classes), frozen=run.recipe.train == "head")
 
     augment = Augmenter(run.recipe.augmentation, run.allowed, run.recipe.resolution, run.normalise)
     labels = torch.from_numpy(noisy.labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,13 @@ import torch
 
 from noisewise.data.augment import evaluation_view
 from noisewise.data.loader import ImageSource
+from noisewise.data.noise import LabelSet
 from noisewise.data.pack import Pack
+from noisewise.evaluate.memorisation import memorisation
 from noisewise.evaluate.scores import score
-from noisewise.evaluate.selection import best_and_last
+from noisewise.evaluate.selection import BY_CLASS, SCORES, best_and_last
 from noisewise.finetune.method import FinetuneMethod
+from noisewise.finetune.validation import validation_labels
 from noisewise.runs.config import Finetune
 from noisewise.runs.files import replacing
 from noisewise.runs.folder import RunFolder
@@ -21,14 +25,17 @@ from noisewise.train.precision import autocast
 from noisewise.train.ranks import Ranks
 
 BATCH = 256
-SCORES = ("f1", "accuracy", "balanced_accuracy", "auroc")
 
 
 class Evaluator:
-    """Scores a method on clean validation and test labels; every rank predicts a part of the images.
+    """Scores a method on validation and test labels; every rank predicts a part of the images.
 
-    Leaves in the run's folder, of the epoch with the best validation F1: `model.pt`, and `predictions.npz` with the
-    test images' probabilities [n, C], labels [n] and the epoch.
+    Test labels are clean, unless the dataset's given labels are all that it has; by which validation labels the best
+    epoch is chosen, `selected_by` says (`validation_labels`). Leaves in the run's folder
+
+    - of the epoch with the best validation F1, `model.pt`, and `predictions.npz`: the test images' sample numbers
+      `index` [n], `probabilities` [n, C], `labels` [n], and `epoch`;
+    - `train_predictions.npz` (`keep_training_predictions`).
     """
 
     def __init__(
@@ -40,17 +47,18 @@ class Evaluator:
         self.pack = pack
         self.source = source
         self.ranks = ranks
+        validation, self.selected_by = validation_labels(pack, run.noise, run.recipe.select)
+        self._labels = {"val": validation, "test": pack.labels[pack.indices("test")]}
         self._test: tuple[int, np.ndarray] | None = None  # the epoch that was scored last, and what it predicted
 
     def score_epoch(self, epoch: int) -> dict[str, Any]:
         """`val_f1`, `test_f1`, `val_accuracy` and so on, of the method as it is."""
         self.ranks.same_buffers(self.method)
         scores = {}
-        for split in ("val", "test"):
-            indices = self.pack.indices(split)
-            probabilities = self.predict(indices)
-            found = score(probabilities, self.pack.labels[indices])
-            scores |= {f"{split}_{name}": getattr(found, name) for name in SCORES}
+        for split, labels in self._labels.items():
+            probabilities = self.predict(self.pack.indices(split))
+            found = score(probabilities, labels)
+            scores |= {f"{split}_{name}": getattr(found, name) for name in (*SCORES, BY_CLASS)}
         self._test = (epoch, probabilities)
         return scores
 
@@ -68,12 +76,34 @@ class Evaluator:
         if not self.ranks.first:
             return
         checkpoint.save_weights(self.folder.model, self.method)
-        labels = self.pack.labels[self.pack.indices("test")]
+        index, labels = self.pack.indices("test"), self._labels["test"]
         with replacing(self.folder.predictions, "wb") as file:
-            np.savez(file, probabilities=self._test[1], labels=labels, epoch=epoch)
+            np.savez(file, index=index, probabilities=self._test[1], labels=labels, epoch=epoch)
+
+    def keep_training_predictions(self, train: np.ndarray, noisy: LabelSet) -> None:
+        """Write `train_predictions.npz`: what the last and the best epoch's method say of the training images.
+
+        `index` [n], their sample numbers, as `train`; `given` and `clean` [n], the labels trained on and those that
+        are true if `known`; `best` and `last`, float32 [n, C]; `best_epoch`. To be called when training is over, for
+        it leaves the method as it was at the best epoch. Costs two passes over the training images without gradients,
+        whichever epoch was the best.
+        """
+        self.method.eval()
+        last = self.predict(train)
+        self.ranks.barrier()  # the first rank has written its model
+        self.method.load_state_dict(checkpoint.load(self.folder.model))
+        best = self.predict(train)
+        if not self.ranks.first:
+            return
+        with np.load(self.folder.predictions) as kept:
+            epoch = kept["epoch"]
+        known = noisy.realised_rate is not None
+        labels = {"index": train, "given": noisy.labels, "clean": noisy.clean, "known": known}
+        with replacing(self.folder.train_predictions, "wb") as file:
+            np.savez(file, **labels, best=best, last=last, best_epoch=epoch)
 
     def final_scores(self, history: list[dict[str, Any]]) -> dict[str, Any]:
-        """Best and last scores, and the per-class ones at the best epoch."""
+        """Best and last scores, the per-class ones at the best epoch, and how far wrong labels were learnt."""
         with np.load(self.folder.predictions) as kept:
             found = score(kept["probabilities"], kept["labels"])
         return {
@@ -81,7 +111,19 @@ class Evaluator:
             "val_f1_best": max(record["val_f1"] for record in history),
             "f1_per_class_best": found.f1_per_class,
             "confusion_best": found.confusion,
+            "selected_by": self.selected_by,
+            **self._memorisation(),
         }
+
+    def _memorisation(self) -> dict[str, float | None]:
+        """`memorised_best`, `memorised_last` and so on, of these epochs' methods."""
+        scores = {}
+        with np.load(self.folder.train_predictions) as kept:
+            clean = kept["clean"] if kept["known"] else None
+            for epoch in ("best", "last"):
+                found = asdict(memorisation(kept[epoch], kept["given"], clean))
+                scores |= {f"{name}_{epoch}": value for name, value in found.items()}
+        return scores
 
     @torch.inference_mode()
     def predict(self, indices: np.ndarray) -> np.ndarray:

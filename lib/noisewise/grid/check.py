@@ -24,6 +24,8 @@ LEGAL = {
     "optimiser": ("sgd", "adam", "adamw", "lars"),
     "schedule": ("cosine", "constant", "step"),
     "precision": ("auto", "fp32", "bf16"),
+    "train": ("all", "head"),
+    "select": ("clean", "noisy"),
 }
 MOST = 1e9
 RANGES = {
@@ -82,7 +84,7 @@ def check_recipe(recipe: Recipe, where: str) -> None:
     """
     where = f"recipe {where}"
     for key, legal in LEGAL.items():
-        if getattr(recipe, key) not in legal:
+        if hasattr(recipe, key) and getattr(recipe, key) not in legal:
             raise unknown(key, getattr(recipe, key), legal, where)
     for key, (least, most) in RANGES.items():
         if hasattr(recipe, key):

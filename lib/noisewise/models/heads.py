@@ -18,12 +18,22 @@ def mlp(*sizes: int, norm: bool = False, last_bias: bool = True) -> nn.Sequentia
 
 
 class Classifier(nn.Module):
-    """A backbone with one linear layer on its features: [n, 3, R, R] to logits [n, classes]."""
+    """A backbone with one linear layer on its features: [n, 3, R, R] to logits [n, classes].
 
-    def __init__(self, backbone: nn.Module, classes: int) -> None:
+    frozen: a linear probe. The backbone's weights want no gradients, and it is always in evaluation mode, so that its
+        running statistics stay as they are, too.
+    """
+
+    def __init__(self, backbone: nn.Module, classes: int, frozen: bool = False) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone = backbone.requires_grad_(not frozen)
         self.head = nn.Linear(backbone.out_features, classes)
+        self.frozen = frozen
+
+    def train(self, mode: bool = True) -> Classifier:
+        super().train(mode)
+        self.backbone.train(mode and not self.frozen)
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.backbone(images))

@@ -18,7 +18,7 @@ from noisewise.report.drawing import to_bytes
 from noisewise.report.figures import f1_vs_rate
 from noisewise.report.learning_curve import f1_vs_size
 from noisewise.report.size import effects_by_size
-from noisewise.report.summary import SCORES, Cell, cells_of
+from noisewise.report.summary import LATER_SCORES, SCORES, Cell, cells_of
 from noisewise.runs.config import Finetune
 from noisewise.runs.files import replacing
 
@@ -77,16 +77,23 @@ def build_report(
 def summary_lines(cells: Sequence[Cell]) -> tuple[list[str], list[list[Any]]]:
     """Header and lines of summary.csv: mean and sd over seeds; n seeds are done of the planned runs."""
     header = ["dataset", "backbone", "init", "method", "noise", "rate", "resolution", "planned", "n"]
-    header += [f"{score}_{part}" for score in SCORES for part in ("mean", "sd")] + ["fraction"]
+    header += [*_columns(SCORES), "fraction", *_columns(LATER_SCORES)]
     lines = []
     for cell in cells:
-        task, stats = cell.task, [cell.stat(score) for score in SCORES]
+        task, done = cell.task, cell.stat(SCORES[0])
         line = [task.dataset, task.backbone, cell.init, cell.method, task.noise, task.rate, task.resolution]
-        line += [len(cell.rows), stats[0].n if stats[0] else 0]
-        for one in stats:
-            line += [one.mean, one.sd] if one else [None, None]
-        lines.append([*line, task.fraction])
+        line += [len(cell.rows), done.n if done else 0]
+        lines.append([*line, *_values(cell, SCORES), task.fraction, *_values(cell, LATER_SCORES)])
     return header, lines
+
+
+def _columns(scores: Sequence[str]) -> list[str]:
+    return [f"{score}_{part}" for score in scores for part in ("mean", "sd")]
+
+
+def _values(cell: Cell, scores: Sequence[str]) -> list[float | None]:
+    stats = [cell.stat(score) for score in scores]
+    return [value for one in stats for value in ([one.mean, one.sd] if one else [None, None])]
 
 
 def to_csv(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:

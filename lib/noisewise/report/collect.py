@@ -16,15 +16,24 @@ from noisewise.runs.files import read_json
 from noisewise.runs.folder import RunFolder, State
 
 NULLABLE = ("realised_rate", "auroc_best", "gpu_seconds", "wall_seconds")
-OPTIONAL = ("val_f1_best", "images_per_second", "train_images", "test_images")
+OPTIONAL = (  # not known, or not in an older result
+    *("val_f1_best", "images_per_second", "train_images", "test_images"),
+    *("balanced_accuracy_last", "auroc_last", "ece_best", "ece_last", "memorised_best", "memorised_last"),
+    *("wrong_found_precision_best", "wrong_found_recall_best", "wrong_found_precision_last", "wrong_found_recall_last"),
+    *("selected_by", "assume_rate", "assumed_rate"),
+)
+TEXTS = ("selected_by", "assume_rate")  # words, or a number
 
 
 @dataclass(frozen=True)
 class Row:
     """A line of results.csv: the fields are its columns, in order. Scores are None until the run is done.
 
-    Scores are fractions in [0, 1] on the clean test set. state: a `State`'s value; a run whose result cannot be
-    read counts as failed. fraction: of the training images; train_images: how many that was.
+    Scores are fractions in [0, 1] on the clean test set; `memorised` and `wrong_found` on the training images
+    (`noisewise.evaluate.memorisation`). state: a `State`'s value; a run whose result cannot be read counts as failed.
+    fraction: of the training images; train_images: how many that was. selected_by: which validation labels chose the
+    best epoch, "clean", "noisy" or "given"; where they are "given", test labels are, too. assume_rate, assumed_rate:
+    what a method was told of the noise rate, and what came of it. train: "all", or "head" of a linear probe.
     """
 
     key: str
@@ -53,13 +62,30 @@ class Row:
     train_images: int | None = None
     test_images: int | None = None
     fraction: float = 1.0
+    balanced_accuracy_last: float | None = None
+    auroc_last: float | None = None
+    ece_best: float | None = None
+    ece_last: float | None = None
+    memorised_best: float | None = None
+    memorised_last: float | None = None
+    wrong_found_precision_best: float | None = None
+    wrong_found_recall_best: float | None = None
+    wrong_found_precision_last: float | None = None
+    wrong_found_recall_last: float | None = None
+    selected_by: str | None = None
+    assume_rate: str | float | None = None
+    assumed_rate: float | None = None
+    train: str = "all"
 
     @property
     def done(self) -> bool:
         return self.state == State.DONE.value
 
 
-CONFIG = ("key", "dataset", "backbone", "init", "method", "noise", "rate", "seed", "resolution", "state", "fraction")
+CONFIG = (
+    *("key", "dataset", "backbone", "init", "method", "noise", "rate", "seed", "resolution", "state", "fraction"),
+    "train",
+)
 RESULT = tuple(item.name for item in fields(Row) if item.name not in CONFIG)
 
 
@@ -141,7 +167,7 @@ def checked_result(folder: RunFolder) -> dict[str, Any]:
             raise ValueError(f"it has no '{name}'")
         if value is None and (name in OPTIONAL or name in NULLABLE):
             continue
-        if not _is_number(value):
+        if not _is_number(value) and not (name in TEXTS and isinstance(value, str)):
             raise ValueError(f"its '{name}' is {value!r}, not a number")
     return result
 
@@ -177,6 +203,7 @@ def _row(run: Finetune, state: State, result: Mapping[str, Any]) -> Row:
         resolution=run.recipe.resolution,
         state=state.value,
         fraction=run.fraction,
+        train=run.recipe.train,
         **{name: result.get(name) for name in RESULT},
     )
 

@@ -10,6 +10,10 @@ from dataclasses import dataclass, replace
 from noisewise.report.collect import Row
 
 SCORES = ("f1_best", "f1_last", "accuracy_best", "accuracy_last", "balanced_accuracy_best", "auroc_best")
+LATER_SCORES = (  # behind all other columns of summary.csv
+    *("balanced_accuracy_last", "auroc_last", "ece_best", "ece_last", "memorised_best", "memorised_last"),
+    *("wrong_found_precision_best", "wrong_found_recall_best", "wrong_found_precision_last", "wrong_found_recall_last"),
+)
 
 # Student's t, two-sided 95%, for 2, 3, ... degrees of freedom; beyond the table its last value, which is a
 # little too strict. A table, because the report is also made where there is no scipy.

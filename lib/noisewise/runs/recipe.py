@@ -90,7 +90,11 @@ class FinetuneRecipe(Recipe):
     """Fine-tuning on noisy labels; what the noisy-label methods share.
 
     last_epochs: the *last* score is the mean over this many final epochs.
+    train: "all", or "head": a linear probe, whose encoder stays as it was loaded, batch normalisation included.
+    select: the best epoch is chosen by "clean" validation labels, or by "noisy" ones where no clean ones would be had.
     """
 
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(crop_min=0.5))
     last_epochs: int = 5
+    train: str = "all"
+    select: str = "clean"
