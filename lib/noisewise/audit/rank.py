@@ -1,8 +1,9 @@
 """Labels in the order in which to doubt them.
 
 The score of a label is the probability that another class is right: 1 - p(given label | image). With probabilities
-that did not see the label it is cleanlab's self-confidence turned round, and it is checked against that. Margins,
-entropies and thresholds a class were tried and ranked flipped labels of real images worse (bench/audit.md).
+that did not see the label it is cleanlab's self-confidence turned round, and is checked against that. Of cleanlab's
+other rankings, margins were better where labels flip to one or few classes, and weighted entropies for some symmetric
+noise; no ranking was the best for all (bench/audit.md).
 """
 
 from __future__ import annotations
