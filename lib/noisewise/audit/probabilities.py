@@ -6,8 +6,8 @@ Two judges, and the mean of their class probabilities:
 - logistic regression on features of the encoder that the run began from, which has seen no labels, cross-validated:
   each image is judged by a model that was fitted to the others.
 
-They err on different images. Their mean found flipped labels of real images better than either where both were good, and
-was between the two where the network had hardly learnt (bench/audit.md).
+They err on different images. Where both were good, their mean found flipped labels of real images better than either,
+and where the network had hardly learnt it was between the two (bench/audit.md).
 """
 
 from __future__ import annotations
