@@ -98,7 +98,7 @@ def test_an_audit_of_labels_as_they_are_then_again_without_training(where):
     assert code == 0, output
     page = Path(re.search(r"look at +(\S+audit.html)", output)[1])
     table = page.with_suffix(".csv").read_text().splitlines()
-    assert len(table) == 48 and re.search(r"noise rate, estimated: 0\.\d\d\n", output)
+    assert len(table) == 1 + 48 and re.search(r"noise rate, estimated: 0\.\d\d\n", output)
     assert f": labelled {table[1].split(',')[3]}, looks like" in output and table[1].split(",")[1] in output
     page.unlink()
     code, output = job("finetune", *where, *words)
