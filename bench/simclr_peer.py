@@ -25,8 +25,8 @@ from noisewise import cli
 from noisewise.data.augment import BLUR_AT, BLUR_SIGMA, evaluation_view
 from noisewise.data.pack import Pack, pack_folder
 from noisewise.data.subset import training_images
+from noisewise.evaluate.features import probe_images
 from noisewise.evaluate.probes import knn_f1
-from noisewise.pretrain.prober import probe_images
 from noisewise.runs.config import Pretrain
 from noisewise.train.schedule import learning_rate
 from noisewise.train.seeds import seed_everything

@@ -3,7 +3,8 @@
 python jobs/finetune.py dataset=NAME init=simclr method=coteaching noise=symmetric rate=0.5 [seed=...] [key=value ...]
 
 Other keys are the method's (epochs=20 lr=0.01 ...); data.fraction=0.1 takes a tenth of the training images,
-for the pretraining too.
+for the pretraining too. audit=true, for a run that is done, too, shows the labels that are probably wrong: it prints
+the estimated noise rate, and makes audit.html in the run's folder, beside the audit.csv that every run leaves.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from noisewise.grid import noises
 from noisewise.grid.single import single_finetune
 from noisewise.launch.here import run_here_and_now
 from noisewise.launch.submit import make_settings
+from noisewise.runs.folder import RunFolder
 
 
 @dataclass
@@ -26,6 +28,7 @@ class Words:
     rate: float = field(default=0.0, metadata={"help": "its rate, at least 0 and below 1"})
     matrix: str = field(default="", metadata={"help": "of noise=transition: a YAML file of probabilities"})
     seed: int = field(default=0, metadata={"help": "of everything random, the noise too"})
+    audit: bool = field(default=False, metadata={"help": "show which labels are probably wrong"})
     recipe: str = field(default="paper", metadata={"help": "hyper-parameters"})
     data: str = field(default="data", metadata={"help": "the data folder"})
     runs: str = field(default="runs", metadata={"help": "the runs folder"})
@@ -39,7 +42,13 @@ def main(words: list[str]) -> int:
     noise = noises.one(asked.noise, asked.rate, asked.matrix, "the command line")
     run = single_finetune(asked.dataset, asked.init, asked.method, noise, asked.seed, asked.recipe, overrides)
     settings = make_settings(asked.data, asked.threads, asked.device, asked.wandb)
-    return run_here_and_now(run, cli.folder(asked.runs), settings)
+
+    def show_audit(folder: RunFolder) -> list[str]:
+        from noisewise.audit.gallery import write_gallery  # needs more than planning does
+
+        return write_gallery(run, folder, settings)
+
+    return run_here_and_now(run, cli.folder(asked.runs), settings, show_audit if asked.audit else None)
 
 
 if __name__ == "__main__":

@@ -99,6 +99,20 @@ def test_pretrain_under_torchrun_then_finetune(job, where):
     assert "f1_best" in output
 
 
+def test_an_audit_of_labels_as_they_are_then_again_without_training(job, where):
+    words = ("method=cross_entropy", "noise=given", "audit=true", *QUICK)
+    code, output = job("finetune", *where, *words)
+    assert code == 0, output
+    page = Path(re.search(r"look at +(\S+audit.html)", output)[1])
+    table = page.with_suffix(".csv").read_text().splitlines()
+    assert len(table) == 1 + 48 and re.search(r"noise rate, estimated: 0\.\d\d\n", output)
+    assert f": labelled {table[1].split(',')[3]}, looks like" in output and table[1].split(",")[1] in output
+    page.unlink()
+    code, output = job("finetune", *where, *words)
+    assert code == 0 and page.exists(), output
+    assert "finetune shapes" not in output and str(page) in output
+
+
 def test_a_single_run_on_a_fraction(job, where):
     code, output = job("finetune", *where, "method=cross_entropy", "data.fraction=0.25", *QUICK)
     assert code == 0, output

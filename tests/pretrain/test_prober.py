@@ -19,8 +19,9 @@ from noisewise.data import subset
 from noisewise.data.augment import Augmenter
 from noisewise.data.subset import training_images
 from noisewise.errors import RunError
-from noisewise.pretrain import prober
-from noisewise.pretrain.prober import COLLAPSED, PROBES, Prober, check, probe_images
+from noisewise.evaluate import features
+from noisewise.evaluate.features import probe_images
+from noisewise.pretrain.prober import COLLAPSED, PROBES, Prober, check
 from noisewise.runs.config import Invariance, Prepare, Pretrain
 from noisewise.runs.recipe import Augmentation, PretrainRecipe
 from noisewise.train.ranks import Ranks
@@ -101,12 +102,12 @@ def test_what_it_finds_is_what_sklearn_finds_on_the_features():
 
 
 def test_it_asks_for_each_training_and_validation_image_once(monkeypatch):
-    monkeypatch.setattr(prober, "BATCH", 16)
+    monkeypatch.setattr(features, "BATCH", 16)
     probed = make_prober()
     whole = probed()
     pack = probed.pack
     assert probed.source.asked == [*pack.indices("train"), *pack.indices("val")]
-    monkeypatch.setattr(prober, "BATCH", 1000)
+    monkeypatch.setattr(features, "BATCH", 1000)
     assert probed() == pytest.approx(whole, rel=1e-4)
 
 
@@ -226,7 +227,7 @@ def test_a_fraction_is_probed_with_its_own_images():
 
 @pytest.mark.parametrize(("most", "kept"), [(64, [40, 20, 4]), (32, [20, 10, 2]), (5, [2, 2, 1]), (3, [1, 1, 1])])
 def test_of_many_images_a_stratified_part(monkeypatch, most, kept):
-    monkeypatch.setattr(prober, "PROBE_IMAGES", most)
+    monkeypatch.setattr(features, "PROBE_IMAGES", most)
     pack = make_pack([40, 20, 4], [400, 200, 40])
     train, val = probe_images(pack)
     assert np.bincount(pack.labels[train], minlength=3).tolist() == pytest.approx(kept, abs=1)

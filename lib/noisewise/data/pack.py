@@ -109,6 +109,11 @@ class Pack:
         """The samples of a split in ascending order, int64."""
         return np.flatnonzero(self.split == split)
 
+    def names(self) -> list[str]:
+        """The path of each image, as its dataset's reader found it, in the pack's order."""
+        with open(self.folder / SAMPLES, newline="", encoding="utf-8") as file:
+            return [row["path"] for row in csv.DictReader(file)]
+
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from functools import cache
@@ -13,7 +12,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from noisewise.data.pack import SAMPLES, SHEETS, Pack
+from noisewise.data.pack import SHEETS, Pack
 from noisewise.data.table import SPLITS
 
 COLUMNS, ROWS = 10, {"train": 4, "val": 1, "test": 1}  # rows at most
@@ -25,8 +24,7 @@ INK, PALE, EDGE, PAPER = (20, 20, 20), (110, 110, 110), (200, 200, 200), (255, 2
 def write_sheets(pack: Pack) -> None:
     """A PNG a class in the pack's folder: rows of its training, validation and test images, evenly spread over them."""
     (pack.folder / SHEETS).mkdir(exist_ok=True)
-    with open(pack.folder / SAMPLES, newline="", encoding="utf-8") as file:
-        names = [row["path"].rpartition("/")[2][-LETTERS:] for row in csv.DictReader(file)]
+    names = [name.rpartition("/")[2][-LETTERS:] for name in pack.names()]
     memory = np.memmap(pack.beton, np.uint8, "r")
     for number, name in enumerate(pack.classes):
         word = re.sub(r"[^\w-]+", "_", name)[:40]
@@ -50,19 +48,20 @@ def _draw(pack: Pack, memory: np.ndarray, names: list[str], number: int) -> Imag
         top += LINE
         for place, row in enumerate(mine[part][found] for found in places):
             left, upper = MARGIN + place % COLUMNS * (SIDE + GAP), top + place // COLUMNS * cell
-            sheet.paste(_thumbnail(pack, memory, row), (left, upper))
+            sheet.paste(thumbnail(pack, memory, row, SIDE), (left, upper))
             draw.rectangle((left - 1, upper - 1, left + SIDE, upper + SIDE), outline=EDGE)
             draw.text((left, upper + SIDE + 1), names[row], PALE, _font(10))
         top += rows[part] * cell
     return sheet
 
 
-def _thumbnail(pack: Pack, memory: np.ndarray, row: int) -> Image.Image:
+def thumbnail(pack: Pack, memory: np.ndarray, row: int, side: int) -> Image.Image:
+    """A sample of the pack at `side` x `side` pixels; memory: the pack's beton as bytes, uint8 [n]."""
     held = memory[pack.offsets[row] : pack.offsets[row] + pack.sizes[row]]
     raw = pack.format == "raw"
     pixels = held.reshape(pack.size, pack.size, 3) if raw else cv2.imdecode(held, cv2.IMREAD_COLOR_RGB)
-    way = cv2.INTER_AREA if pack.size > SIDE else cv2.INTER_CUBIC
-    return Image.fromarray(cv2.resize(pixels, (SIDE, SIDE), interpolation=way))
+    way = cv2.INTER_AREA if pack.size > side else cv2.INTER_CUBIC
+    return Image.fromarray(cv2.resize(pixels, (side, side), interpolation=way))
 
 
 @cache

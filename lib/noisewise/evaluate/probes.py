@@ -60,8 +60,21 @@ def linear_f1(
 ) -> float:
     """Macro-F1, in [0, 1], of `val` by a logistic regression that is fitted to `train`; as `knn_f1` otherwise.
 
-    Both are standardised by the training features' mean and standard deviation. L2 penalty of scikit-learn's default
-    strength. Where training features are of one class alone, that class is predicted.
+    For how it is fitted see `linear_probabilities`.
+    """
+    return score(linear_probabilities(train, train_labels, val, classes), val_labels).f1
+
+
+def linear_probabilities(
+    train: np.ndarray, train_labels: np.ndarray, others: np.ndarray, classes: int, strength: float = 1.0
+) -> np.ndarray:
+    """Class probabilities [m, classes] of features `others` [m, d] by a logistic regression fitted to `train` [n, d].
+
+    Both are standardised by the training features' mean and standard deviation. Where training features are of one
+    class alone, that class is predicted.
+
+    Args:
+        strength: C of scikit-learn, the inverse of the L2 penalty's.
     """
     from sklearn.dummy import DummyClassifier
     from sklearn.exceptions import ConvergenceWarning
@@ -70,12 +83,14 @@ def linear_f1(
     from sklearn.preprocessing import StandardScaler
 
     one = len(np.unique(train_labels)) == 1
-    head = DummyClassifier(strategy="most_frequent") if one else LogisticRegression(max_iter=LINEAR_ITERATIONS)
+    head = (
+        DummyClassifier(strategy="most_frequent") if one else LogisticRegression(C=strength, max_iter=LINEAR_ITERATIONS)
+    )
     model = make_pipeline(StandardScaler(), head)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(train, train_labels)
-    return score(_columns(model, val, classes), val_labels).f1
+    return _columns(model, others, classes)
 
 
 def rankme(features: np.ndarray) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from noisewise.audit.engine import audit
 from noisewise.data.augment import Augmenter
 from noisewise.data.engine import open_pack
 from noisewise.data.loader import open_images
@@ -34,8 +35,8 @@ from noisewise.train.seeds import seed_everything
 def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks, control: Control) -> dict[str, Any]:
     """Train the run's method to the end, scoring each epoch; returns what goes into `result.json`.
 
-    Leaves `model.pt` and `predictions.npz` of the epoch with the best validation F1, and `train_predictions.npz`
-    (`Evaluator`).
+    Leaves `model.pt` and `predictions.npz` of the epoch with the best validation F1, `train_predictions.npz`
+    (`Evaluator`), and `audit.csv`, the training labels in the order in which to doubt them.
 
     Raises:
         Interrupted: stopped on request, after saving.
@@ -66,6 +67,7 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
             tracker=tracker,
         ).run()
         evaluator.keep_training_predictions(train, noisy)
+        doubts = audit(run, folder, settings, pack, source, train, ranks)
         if not tracker:
             return {}
         result = {
@@ -77,6 +79,7 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
             "realised_rate": noisy.realised_rate,
             "label_set": noisy.fingerprint,
             "initial_weights": loaded,
+            **doubts,
         }
         tracker.close(result)
         return result

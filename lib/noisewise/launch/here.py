@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,13 @@ from noisewise.train.control import INTERRUPTED, Control
 TELL_SECONDS = 0.5  # between two looks at how far a run is
 
 
-def run_here_and_now(run: Run, root: Path, settings: Settings) -> int:
-    """Execute the run's ancestors that are not done, then the run; prints its result, returns the exit status."""
+def run_here_and_now(
+    run: Run, root: Path, settings: Settings, more: Callable[[RunFolder], list[str]] | None = None
+) -> int:
+    """Execute the run's ancestors that are not done, then the run; prints its result, returns the exit status.
+
+    more: what else to do with the folder of the run once that is done, also if it was before; lines to print.
+    """
     from noisewise.train.ranks import joined
 
     chain = list({each.key: each for each in (*ancestors(run), run)}.values())
@@ -37,6 +42,8 @@ def run_here_and_now(run: Run, root: Path, settings: Settings) -> int:
             status = _in_turn(chain, root, control, ranks)
             if status == cli.DONE and ranks.first:
                 _show(run, RunFolder.of(root, run).glance(), was_done)
+                if more:
+                    print("\n".join(more(RunFolder.of(root, run))))
             return status
     except RunError as error:
         raise UserError(f"{error.message}. {error.advice}") from None

@@ -4,6 +4,7 @@ config.yaml      the run, whole                    written first
 settings.json    what does not decide the result   data folder, tracking, threads
 metrics.jsonl    one object a line
 pictures/        what a pretraining draws, by epoch
+audit.csv        the training labels, the most doubtful first   (audit.html: the same with the images, if asked for)
 checkpoint.pt    the last step boundary saved      gone once the run is done
 lease.json       somebody is at work on it
 failure.json     why the last attempt failed
@@ -70,6 +71,8 @@ class RunFolder:
         self.model = self.path / "model.pt"
         self.predictions = self.path / "predictions.npz"
         self.train_predictions = self.path / "train_predictions.npz"
+        self.audit = self.path / "audit.csv"
+        self.gallery = self.path / "audit.html"
         self.pictures = self.path / "pictures"
         self.lease = self.path / "lease.json"
         self.failure = self.path / "failure.json"

@@ -1,0 +1,1 @@
+"""Which training labels are probably wrong, and how many are."""
