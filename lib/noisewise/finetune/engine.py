@@ -12,10 +12,13 @@ from torch import nn
 
 from noisewise.data.augment import Augmenter
 from noisewise.data.engine import open_pack
-from noisewise.data.loader import open_images
+from noisewise.data.loader import ImageSource, open_images
 from noisewise.data.noise import LabelSet, label_set
+from noisewise.data.pack import Pack
 from noisewise.data.subset import training_images
 from noisewise.errors import RunError
+from noisewise.evaluate.difficulty import separability
+from noisewise.evaluate.features import extract, probe_images
 from noisewise.finetune.evaluator import Evaluator
 from noisewise.finetune.method import FinetuneMethod
 from noisewise.models.heads import Classifier
@@ -34,6 +37,7 @@ from noisewise.train.seeds import seed_everything
 def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks, control: Control) -> dict[str, Any]:
     """Train the run's method to the end, scoring each epoch; returns what goes into `result.json`.
 
+    `separability` in it is of the initial weights' features, with the clean labels of training images.
     Leaves `model.pt` and `predictions.npz` of the epoch with the best clean-validation F1 (`Evaluator`).
 
     Raises:
@@ -64,6 +68,7 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
             control=control,
             tracker=tracker,
         ).run()
+        easy = _separability(run, folder, settings, pack, source, ranks)
         if not tracker:
             return {}
         result = {
@@ -75,6 +80,7 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
             "realised_rate": noisy.realised_rate,
             "label_set": noisy.fingerprint,
             "initial_weights": loaded,
+            "separability": easy,
         }
         tracker.close(result)
         return result
@@ -110,3 +116,16 @@ def _build(
     module = import_module(f"noisewise.finetune.{run.method}")
     method = module.Method(run.recipe, network, augment, labels, len(classes), run.noise, ranks)
     return method.to(ranks.device, memory_format=torch.channels_last), loaded[0]
+
+
+def _separability(
+    run: Finetune, folder: RunFolder, settings: Settings, pack: Pack, source: ImageSource, ranks: Ranks
+) -> float | None:
+    """How far apart the initial weights' features keep the classes (`noisewise.evaluate.difficulty`)."""
+    seed_everything("initial weights", run.seed)
+    encoder, _ = build_encoder(run, folder, settings)
+    encoder.to(ranks.device, memory_format=torch.channels_last)
+    shown, _ = probe_images(pack, run.fraction)
+    recipe = run.recipe
+    features = extract(encoder, source, shown, recipe.resolution, run.normalise, recipe.precision, ranks)
+    return separability(features, pack.labels[shown])

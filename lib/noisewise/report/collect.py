@@ -16,7 +16,7 @@ from noisewise.runs.files import read_json
 from noisewise.runs.folder import RunFolder, State
 
 NULLABLE = ("realised_rate", "auroc_best", "gpu_seconds", "wall_seconds")
-OPTIONAL = ("val_f1_best", "images_per_second", "train_images", "test_images")
+OPTIONAL = ("val_f1_best", "images_per_second", "train_images", "test_images", "separability")
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Row:
 
     Scores are fractions in [0, 1] on the clean test set. state: a `State`'s value; a run whose result cannot be
     read counts as failed. fraction: of the training images; train_images: how many that was.
+    separability: of the classes (`noisewise.evaluate.difficulty`) by the features of the initial weights;
+    thumbnail_separability: by the images' colours, from the preparation.
     """
 
     key: str
@@ -53,6 +55,8 @@ class Row:
     train_images: int | None = None
     test_images: int | None = None
     fraction: float = 1.0
+    separability: float | None = None
+    thumbnail_separability: float | None = None
 
     @property
     def done(self) -> bool:
@@ -60,7 +64,8 @@ class Row:
 
 
 CONFIG = ("key", "dataset", "backbone", "init", "method", "noise", "rate", "seed", "resolution", "state", "fraction")
-RESULT = tuple(item.name for item in fields(Row) if item.name not in CONFIG)
+PREPARED = "thumbnail_separability"
+RESULT = tuple(item.name for item in fields(Row) if item.name not in (*CONFIG, PREPARED))
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,7 @@ def collect(runs: Sequence[Finetune], root: Path) -> Collected:
     """
     found = Collected([], [], {}, [])
     runs = list({run.key: run for run in runs}.values())
+    thumbnails = _thumbnails(runs, root)
     for run in runs:
         folder = RunFolder.of(root, run)
         state = folder.state()
@@ -120,7 +126,7 @@ def collect(runs: Sequence[Finetune], root: Path) -> Collected:
                     found.by_class[run.key] = scores
         elif problem := _problem(run, folder, state):
             found.problems.append(problem)
-        found.rows.append(_row(run, state, result))
+        found.rows.append(_row(run, state, result, thumbnails[run.prepare.key]))
     found.problems[:0] = _problems_of_ancestors(runs, root)
     found.provenance.extend(_provenance(runs, root))
     return found
@@ -164,7 +170,13 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _row(run: Finetune, state: State, result: Mapping[str, Any]) -> Row:
+def _thumbnails(runs: Sequence[Finetune], root: Path) -> dict[str, float | None]:
+    """Preparation's key -> the separability that it left, None where it left none."""
+    prepared = {run.prepare.key: RunFolder.of(root, run.prepare).glance().get(PREPARED) for run in runs}
+    return {key: value if _is_number(value) else None for key, value in prepared.items()}
+
+
+def _row(run: Finetune, state: State, result: Mapping[str, Any], thumbnails: float | None) -> Row:
     return Row(
         key=run.key,
         dataset=run.prepare.dataset,
@@ -177,6 +189,7 @@ def _row(run: Finetune, state: State, result: Mapping[str, Any]) -> Row:
         resolution=run.recipe.resolution,
         state=state.value,
         fraction=run.fraction,
+        thumbnail_separability=thumbnails,
         **{name: result.get(name) for name in RESULT},
     )
 

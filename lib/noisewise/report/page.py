@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN_VALUES = 6
-HIDDEN_COLUMNS = ("key", "balanced_accuracy_best", "auroc_best", "gpu_seconds", "val_f1_best", "images_per_second")
+HIDDEN_COLUMNS = (
+    "key",
+    "balanced_accuracy_best",
+    "auroc_best",
+    "gpu_seconds",
+    "val_f1_best",
+    "images_per_second",
+    "thumbnail_separability",
+)
 FIGURES = (  # name, heading, and what it shows for those who cannot see it
     (
         "f1_vs_rate",
@@ -31,6 +39,11 @@ FIGURES = (  # name, heading, and what it shows for those who cannot see it
         "f1_vs_size",
         "F1 against the number of training images",
         "Macro-F1 on the clean test set against the number of training images, for each initialisation and method",
+    ),
+    (
+        "robustness_vs_difficulty",
+        "Difficulty against robustness",
+        "Change of macro-F1 with the noise rate against the class separability of each dataset",
     ),
 )
 
@@ -55,11 +68,13 @@ def render(
     figures: Mapping[str, Figure],
     found: Collected,
     left_out: Mapping[str, int],
+    unranked: str,
 ) -> str:
     """The page's HTML. The figures' SVG is made by us; everything else is escaped by the template.
 
     across: sentences on what holds across tasks. figures: by their names (`FIGURES`).
     left_out: why this version cannot run some fine-tunings of the grid -> how many.
+    unranked: why datasets are not ranked by difficulty; empty where they are.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -83,6 +98,7 @@ def render(
         unfinished=sum(not row.done for row in found.rows),
         problems=found.problems,
         left_out=sorted(left_out.items()),
+        unranked=unranked,
         columns=[name.replace("_", " ") for name in columns],
         rows=[[_shown(getattr(row, name)) for name in columns] for row in found.rows],
         provenance=provenance(found.provenance),
