@@ -65,17 +65,22 @@ def linear_f1(
     """
     from sklearn.dummy import DummyClassifier
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     one = len(np.unique(train_labels)) == 1
-    head = DummyClassifier(strategy="most_frequent") if one else LogisticRegression(max_iter=LINEAR_ITERATIONS)
-    model = make_pipeline(StandardScaler(), head)
+    model = DummyClassifier(strategy="most_frequent") if one else linear_classifier()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(train, train_labels)
     return score(_columns(model, val, classes), val_labels).f1
+
+
+def linear_classifier() -> ClassifierMixin:
+    """A logistic regression on features that it standardises; not fitted yet."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=LINEAR_ITERATIONS))
 
 
 def rankme(features: np.ndarray) -> float:

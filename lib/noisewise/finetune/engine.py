@@ -20,6 +20,7 @@ from noisewise.errors import RunError
 from noisewise.evaluate.difficulty import separability
 from noisewise.evaluate.features import extract, probe_images
 from noisewise.finetune.evaluator import Evaluator
+from noisewise.finetune.groups import with_groups
 from noisewise.finetune.method import FinetuneMethod
 from noisewise.models.heads import Classifier
 from noisewise.models.initial import build_encoder
@@ -47,7 +48,8 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
     pack = open_pack(run.prepare, settings, ranks)
     train = training_images(pack, run.fraction)
     _check_count(len(train), run.recipe, ranks)
-    noisy = label_set(pack, run.noise, run.fraction)
+    noise = with_groups(run.noise, pack, folder, settings, ranks)
+    noisy = label_set(pack, noise, run.fraction)
     shown = np.sort(np.concatenate([train, pack.indices("val"), pack.indices("test")]))
     method, loaded = _build(run, folder, settings, ranks, pack.classes, noisy)
     with ExitStack() as stack:
@@ -79,6 +81,7 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
             "test_images": len(pack.indices("test")),
             "realised_rate": noisy.realised_rate,
             "label_set": noisy.fingerprint,
+            "groups": noise.groups,
             "initial_weights": loaded,
             "separability": easy,
         }
