@@ -53,6 +53,7 @@ def with_groups(noise: Noise, pack: Pack, folder: RunFolder, settings: Settings,
 
 
 def _find(probe: GroupProbe, pack: Pack, path: Path, folder: RunFolder, settings: Settings) -> None:
+    name = init_name(probe.init, pack.manifest["prepare"]["dataset"])
     seed_everything("initial weights", 0)
     encoder, loaded = initial_encoder(probe.init, probe, folder, settings)
     shown, _ = probe_images(pack)
@@ -63,7 +64,7 @@ def _find(probe: GroupProbe, pack: Pack, path: Path, folder: RunFolder, settings
     if all(len(members) == 1 for members in groups):
         raise RunError(
             "config",
-            f"no groups of look-alike classes were found: {init_name(probe.init, '')} features confuse no two classes "
+            f"no groups of look-alike classes were found: {name} features confuse no two classes "
             "of this dataset in one image of a hundred",
             "List groups of classes in the dataset's file (groups: [[a, b], [c, d]]), then submit the grid again.",
         )
@@ -74,7 +75,7 @@ def _find(probe: GroupProbe, pack: Pack, path: Path, folder: RunFolder, settings
             "confusion": confusion.tolist(),
             "classes": pack.classes,
             "images": len(shown),
-            "encoder": f"{init_name(probe.init, '')}, {probe.backbone} at {probe.resolution} px",
+            "encoder": f"{name}, {probe.backbone} at {probe.resolution} px",
             "weights": loaded,
             "content": pack.content,
         },
