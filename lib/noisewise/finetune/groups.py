@@ -53,7 +53,7 @@ def with_groups(noise: Noise, pack: Pack, folder: RunFolder, settings: Settings,
 
 
 def _find(probe: GroupProbe, pack: Pack, path: Path, folder: RunFolder, settings: Settings) -> None:
-    name = init_name(probe.init, pack.manifest["prepare"]["dataset"])
+    name = init_name(probe.init, "")  # with each link's dataset
     seed_everything("initial weights", 0)
     encoder, loaded = initial_encoder(probe.init, probe, folder, settings)
     shown, _ = probe_images(pack)
