@@ -14,7 +14,8 @@ NAME is a file in jobs/dataset/, or a path to a YAML file of your own. What such
   split: {val: 0.15, test: 0.2, seed: 0}    what is cut where there is no official split
   normalise: {mean: [...], std: [...]}      ImageNet's
   augment: {hflip: true, vflip: false, rotate: 0, colour: true}   what leaves the labels true
-  groups: []                                lists of look-alike classes, for class-dependent noise
+  groups: []                                lists of look-alike classes, for class-dependent noise; or auto, or
+                                            {auto: simclr}: found by what ImageNet's or SimCLR's features confuse
   images: (unknown)                         how many there are, for estimates of time
 """
 

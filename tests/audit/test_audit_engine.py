@@ -10,9 +10,10 @@ import pytest
 import torch
 from drawn import draw
 
-from noisewise.audit.engine import audit, initial_features
+from noisewise.audit.engine import audit
 from noisewise.data.loader import open_images
 from noisewise.data.prepare import prepare
+from noisewise.finetune.initial_features import initial_features
 from noisewise.grid.expand import read_grid
 from noisewise.runs.folder import RunFolder, Settings
 from noisewise.train.ranks import Ranks
@@ -42,7 +43,7 @@ def test_result_and_table_fit_each_other(parts, tmp_path, known):
     run, settings, pack, source, train = parts
     folder = RunFolder.of(tmp_path, run)
     given, clean = leave(folder, train, known)
-    result = audit(run, folder, settings, pack, source, train, RANKS)
+    result = audit(folder, pack, initial_features(run, folder, settings, source, train, RANKS))
     with open(folder.audit, newline="") as file:
         rows = list(csv.DictReader(file))
     assert sorted(int(row["index"]) for row in rows) == train.tolist()
@@ -62,7 +63,8 @@ def test_without_a_wrong_label_there_is_no_truth_to_tell(parts, tmp_path):
     run, settings, pack, source, train = parts
     folder = RunFolder.of(tmp_path, run)
     leave(folder, train, known=True, rate=0)
-    assert "audit_average_precision" not in audit(run, folder, settings, pack, source, train, RANKS)
+    features = initial_features(run, folder, settings, source, train, RANKS)
+    assert "audit_average_precision" not in audit(folder, pack, features)
     assert folder.audit.read_text().startswith("rank,path,index,given,suggested,score\n")
 
 

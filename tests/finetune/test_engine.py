@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
+from contextlib import closing
 from dataclasses import replace
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import calinski_harabasz_score
 from tests.finetune.small import RANKS, train
 
+from noisewise.data.augment import evaluation_view
+from noisewise.data.loader import open_images
 from noisewise.data.noise import label_set
 from noisewise.data.pack import Pack, pack_folder
 from noisewise.data.subset import training_images
 from noisewise.errors import RunError
 from noisewise.finetune import cross_entropy
 from noisewise.finetune.engine import finetune
+from noisewise.grid.expand import read_grid
 from noisewise.runs.folder import RunFolder, Settings
 from noisewise.train.control import Control
 
@@ -123,3 +129,24 @@ def test_the_model_is_readable_anywhere(greys, run, tmp_path):
     weights = torch.load(folder.model, weights_only=True)
     assert all(value.device.type == "cpu" and value.is_contiguous() for value in weights.values())
     assert "network.backbone.conv1.weight" in weights
+
+
+def test_how_far_apart_the_initial_weights_keep_the_classes(shapes, shapes_grid, tmp_path, monkeypatch):
+    run = next(run for run in read_grid(str(shapes_grid)).finetunes if run.method == "cross_entropy")
+    started = []
+
+    class Spy(cross_entropy.Method):
+        def __init__(self, *parts):
+            super().__init__(*parts)
+            started.append(copy.deepcopy(self.network.backbone).eval())
+
+    monkeypatch.setattr(cross_entropy, "Method", Spy)
+    _, result = train(run, shapes, tmp_path)
+    pack = Pack.open(pack_folder(shapes, run.prepare))
+    used = pack.indices("train")
+    with closing(open_images(pack, RANKS.device)) as source, torch.inference_mode():
+        (images,) = source.batches([used])
+        features = started[0](evaluation_view(images, 16, run.normalise)).numpy()
+    index = calinski_harabasz_score(features, pack.labels[used]) * 2 / (len(used) - 3)
+    assert result["separability"] == pytest.approx(index, rel=1e-4)
+    assert result["groups"] == [] and result["initial_weights"] == "random initial weights"

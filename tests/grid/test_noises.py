@@ -6,9 +6,11 @@ import pytest
 
 from noisewise.errors import UserError
 from noisewise.grid import noises
-from noisewise.grid.expand import read_grid
-from noisewise.grid.files import DatasetFile, NoiseLevels
-from noisewise.runs.config import Noise
+from noisewise.grid.expand import expand, read_grid
+from noisewise.grid.files import DatasetFile, GridFile, NoiseLevels, load_recipe
+from noisewise.runs.config import GroupProbe, Noise, Source
+
+PROBE = GroupProbe(resolution=32)
 
 MATRIX = "cat: {cat: 0.8, dog: 0.2}\ndog: {cat: 0.4, dog: 0.6}\n"
 
@@ -86,15 +88,22 @@ def test_groups_go_into_the_runs_and_are_missed_where_there_are_none():
         "full", {"noise": {"symmetric": [], "none": False}, "finetune": ["cross_entropy"], "init": ["random"]}
     )
     missing = {run.prepare.dataset for run in grid.finetunes if run.key in grid.missing}
-    assert missing == {"dermnet"}
-    (reason,) = set(grid.missing.values())
-    assert reason == "groups of look-alike classes in the file of dataset dermnet"
+    assert not missing and all(run.noise.groups for run in grid.finetunes if run.noise.kind == "class_dependent")
+    dataset = DatasetFile(name="mine", source=Source(kind="folder", root="mine"))
+    file = GridFile(datasets=["mine"], noise=NoiseLevels(class_dependent=[0.2]))
+    (reason,) = set(expand("test", file, [dataset], load_recipe("quick")).missing.values())
+    assert reason == "groups of look-alike classes in the file of dataset mine"
 
 
 def test_a_datasets_noise_has_its_seed_and_groups():
     dataset = DatasetFile(name="mine", groups=[["a", "b"]])
-    assert noises.on_dataset(Noise("class_dependent", 0.2), dataset, 3) == Noise(
-        "class_dependent", 0.2, 3, [["a", "b"]]
-    )
-    assert noises.on_dataset(Noise("symmetric", 0.2), dataset, 3) == Noise("symmetric", 0.2, 3)
-    assert noises.on_dataset(Noise("given"), dataset, 3) == Noise("given")
+
+    def on_it(noise, of=dataset):
+        return noises.on_dataset(noise, of, 3, lambda: PROBE)
+
+    assert on_it(Noise("class_dependent", 0.2)) == Noise("class_dependent", 0.2, 3, [["a", "b"]])
+    assert on_it(Noise("symmetric", 0.2)) == Noise("symmetric", 0.2, 3)
+    assert on_it(Noise("given")) == Noise("given")
+    auto = DatasetFile(name="mine", groups="auto")
+    assert on_it(Noise("class_dependent", 0.2), auto) == Noise("class_dependent", 0.2, 3, probe=PROBE)
+    assert on_it(Noise("symmetric", 0.2), auto) == Noise("symmetric", 0.2, 3)

@@ -9,6 +9,7 @@ import pytest
 from made_up_runs import cut_in_half, fail, finetune, finish, result
 
 from noisewise.report.collect import class_scores, collect
+from noisewise.runs.files import write_json
 from noisewise.runs.folder import RunFolder, Settings
 
 
@@ -28,6 +29,18 @@ def test_a_row_says_which_fraction_and_how_many_images_that_was(tmp_path):
     finish(tmp_path, run, train_images=171)
     (row,) = collect([run], tmp_path).rows
     assert (row.fraction, row.train_images) == (0.1, 171)
+
+
+def test_how_far_apart_the_classes_are_is_told_where_it_is_known(tmp_path):
+    known, old = finetune(), finetune(dataset="older")
+    finish(tmp_path, known, separability=0.25)
+    finish(tmp_path, old)
+    for run, value in ((known, 0.125), (old, "much")):
+        folder = RunFolder.of(tmp_path, run.prepare)
+        folder.create(run.prepare, Settings())
+        write_json(folder.result, {"thumbnail_separability": value})
+    rows = collect([known, old], tmp_path).rows
+    assert [(row.separability, row.thumbnail_separability) for row in rows] == [(0.25, 0.125), (None, None)]
 
 
 def test_every_state_is_told(tmp_path):

@@ -62,7 +62,8 @@ def test_everything_is_written(grid, tmp_path):
     written = {str(path.relative_to(report.page.parent)) for path in report.page.parent.rglob("*") if path.is_file()}
     figures = {f"figures/f1_vs_rate.{form}" for form in ("png", "pdf", "svg")}
     tables = {f"tables/{name}_elpv_symmetric.{form}" for name in ("f1", "memorised", "ece") for form in ("md", "tex")}
-    assert written == {"index.html", "results.csv", "summary.csv"} | figures | tables
+    numbers = {"results.csv", "summary.csv", "robustness.csv", "difficulty.csv"}
+    assert written == {"index.html"} | numbers | figures | tables
     assert report.answer[0].startswith("On elpv at symmetric 0.5 (realised 0.49), simclr + coteaching scores best")
 
 

@@ -5,46 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 from noisewise.audit import probabilities
 from noisewise.audit.estimate import estimate_noise
 from noisewise.audit.rank import Ranking, rank_labels
 from noisewise.audit.table import write_table
-from noisewise.data.loader import ImageSource
 from noisewise.data.pack import Pack
-from noisewise.evaluate.features import extract
-from noisewise.models.initial import build_encoder
-from noisewise.runs.config import Finetune
-from noisewise.runs.folder import RunFolder, Settings
-from noisewise.train.ranks import Ranks
-from noisewise.train.seeds import seed_everything
+from noisewise.runs.folder import RunFolder
 
 
-def audit(
-    run: Finetune,
-    folder: RunFolder,
-    settings: Settings,
-    pack: Pack,
-    source: ImageSource,
-    train: np.ndarray,
-    ranks: Ranks,
-) -> dict[str, Any]:
+def audit(folder: RunFolder, pack: Pack, features: np.ndarray) -> dict[str, Any]:
     """Write `audit.csv` of a run that has left `train_predictions.npz`; returns what goes into `result.json`.
 
-    `noise_rate_estimated` and `transition_estimated`, as `NoiseEstimate`; `suspects`, how many labels are wrong at that
-    rate: the first ones of the table. Where some labels are known to be wrong, `audit_average_precision` of finding
-    them. All ranks compute features; the first does the rest, and the others get nothing.
+    `noise_rate_estimated` and `transition_estimated`, as `NoiseEstimate`; `suspects`, how many labels are wrong by that
+    estimate. Where some labels are known to be wrong, `audit_average_precision` of finding them.
 
     Args:
-        source: serves at least `train`, the samples of the training images.
+        features: [n, d], of the training images in that file's order, by an encoder that has seen none of the labels.
 
     Raises:
         RunError: data or nan; as `read_network` and `rank_labels`.
     """
-    features = initial_features(run, folder, settings, source, train, ranks)
-    if not ranks.first:
-        return {}
     kept = probabilities.read_network(folder)
     given, classes = kept["given"], len(pack.classes)
     crossed = probabilities.cross_validated(features, given, classes)
@@ -58,22 +39,6 @@ def audit(
         "suspects": round(noise.rate * len(given)),
     }
     return found if clean is None else {**found, "audit_average_precision": average_precision(ranking, given, clean)}
-
-
-def initial_features(
-    run: Finetune,
-    folder: RunFolder,
-    settings: Settings,
-    source: ImageSource,
-    indices: np.ndarray,
-    ranks: Ranks,
-) -> np.ndarray:
-    """Features, float32 [n, d], of samples by the encoder that the run began from: no label has touched it."""
-    seed_everything("initial weights", run.seed)
-    encoder, _ = build_encoder(run, folder, settings)
-    encoder = encoder.to(ranks.device, memory_format=torch.channels_last)
-    recipe = run.recipe
-    return extract(encoder, source, indices, recipe.resolution, run.normalise, recipe.precision, ranks)
 
 
 def average_precision(ranking: Ranking, given: np.ndarray, clean: np.ndarray) -> float:

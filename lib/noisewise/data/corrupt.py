@@ -67,9 +67,14 @@ def pairflip(truth: Truth, noise: Noise, rng: np.random.Generator) -> np.ndarray
 
 
 def class_dependent(truth: Truth, noise: Noise, rng: np.random.Generator) -> np.ndarray:
-    """Each label flips with probability `rate`, uniformly to another of its group; a class alone stays as it is."""
-    count = len(truth.classes)
-    matrix = np.eye(count)
+    """Each label flips with probability `rate`, uniformly to another of its group; a class alone stays as it is.
+
+    Raises:
+        RunError: config; there are no groups, or they name a class that is not there.
+    """
+    if not noise.groups:
+        raise RunError("config", "class-dependent noise has no groups to go by", "Name them in the dataset's file.")
+    matrix = np.eye(len(truth.classes))
     for group in noise.groups:
         members = [_number(name, truth.classes, "groups") for name in group]
         for member in members if len(members) > 1 else ():

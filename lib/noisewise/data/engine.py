@@ -9,6 +9,9 @@ from typing import Any
 
 from noisewise.data.pack import Pack, pack_folder
 from noisewise.data.prepare import prepare
+from noisewise.data.thumbnails import thumbnails
+from noisewise.evaluate.difficulty import separability
+from noisewise.evaluate.features import probe_images
 from noisewise.runs.config import Prepare
 from noisewise.runs.folder import RunFolder, Settings
 from noisewise.track import Tracker
@@ -29,6 +32,9 @@ def open_pack(run: Prepare, settings: Settings, ranks: Ranks) -> Pack:
 
 def prepare_run(run: Prepare, folder: RunFolder, settings: Settings, control: Control) -> dict[str, Any]:
     """Prepare the pack under the data folder, unless it is there; returns what goes into `result.json`.
+
+    thumbnail_separability: how far apart the classes are by their training images' colours alone
+        (`noisewise.evaluate.difficulty`), a measure that is the same for all grids.
 
     Raises:
         Interrupted: stopped on request; what was converted so far is kept for the next attempt.
@@ -52,12 +58,14 @@ def prepare_run(run: Prepare, folder: RunFolder, settings: Settings, control: Co
         pack = prepare(run, Path(settings.data), on_progress)
     finally:
         tracker.close()
+    shown, _ = probe_images(pack)
     return {
         "images": len(pack),
         "rejected": pack.manifest["rejected"],
         "classes": pack.classes,
         "per_split": pack.manifest["per_split"],
         "notes": pack.manifest["notes"],
+        "thumbnail_separability": separability(thumbnails(pack, shown), pack.labels[shown]),
         "manifest": pack.manifest["hash"],
         "pack": str(pack.folder),
         "bytes": pack.beton.stat().st_size,

@@ -6,7 +6,7 @@
     rejected.csv   path of each file that could not be used, and why
     manifest.json  what the pack is, and the hashes of the above
     sheets/        a contact sheet a class, to be looked at
-    noise/         label sets (`noisewise.data.noise`)
+    noise/         label sets (`noisewise.data.noise`), groups that were found (`noisewise.finetune.groups`)
 
 Opening one needs neither torch nor FFCV.
 """

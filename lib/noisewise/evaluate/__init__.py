@@ -1,1 +1,1 @@
-"""How good a classifier is, and which epoch of its training counts."""
+"""How good classifiers and encoders are, which epoch counts, how hard a dataset is, and which classes look alike."""

@@ -78,19 +78,22 @@ def linear_probabilities(
     """
     from sklearn.dummy import DummyClassifier
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     one = len(np.unique(train_labels)) == 1
-    head = (
-        DummyClassifier(strategy="most_frequent") if one else LogisticRegression(C=strength, max_iter=LINEAR_ITERATIONS)
-    )
-    model = make_pipeline(StandardScaler(), head)
+    model = DummyClassifier(strategy="most_frequent") if one else linear_classifier(strength)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(train, train_labels)
     return _columns(model, others, classes)
+
+
+def linear_classifier(strength: float = 1.0) -> ClassifierMixin:
+    """A logistic regression on features that it standardises; not fitted yet. strength: as scikit-learn's C."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=LINEAR_ITERATIONS))
 
 
 def rankme(features: np.ndarray) -> float:

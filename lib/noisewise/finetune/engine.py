@@ -15,9 +15,14 @@ from noisewise.data.augment import Augmenter
 from noisewise.data.engine import open_pack
 from noisewise.data.loader import open_images
 from noisewise.data.noise import LabelSet, label_set
+from noisewise.data.pack import Pack
 from noisewise.data.subset import training_images
 from noisewise.errors import RunError
+from noisewise.evaluate.difficulty import separability
+from noisewise.evaluate.features import probe_images
 from noisewise.finetune.evaluator import Evaluator
+from noisewise.finetune.groups import with_groups
+from noisewise.finetune.initial_features import initial_features
 from noisewise.finetune.method import FinetuneMethod
 from noisewise.models.heads import Classifier
 from noisewise.models.initial import build_encoder
@@ -36,7 +41,8 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
     """Train the run's method to the end, scoring each epoch; returns what goes into `result.json`.
 
     Leaves `model.pt` and `predictions.npz` of the epoch with the best validation F1, `train_predictions.npz`
-    (`Evaluator`), and `audit.csv`, the training labels in the order in which to doubt them.
+    (`Evaluator`), and `audit.csv`, the training labels in the order in which to doubt them. `separability` in the
+    result is of the initial weights' features, with the clean labels of training images.
 
     Raises:
         Interrupted: stopped on request, after saving.
@@ -45,13 +51,14 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
     pack = open_pack(run.prepare, settings, ranks)
     train = training_images(pack, run.fraction)
     _check_count(len(train), run.recipe, ranks)
-    noisy = label_set(pack, run.noise, run.fraction)
+    noise = with_groups(run.noise, pack, folder, settings, ranks)
+    noisy = label_set(pack, noise, run.fraction)
     shown = np.sort(np.concatenate([train, pack.indices("val"), pack.indices("test")]))
     method, loaded = _build(run, folder, settings, ranks, pack.classes, noisy)
     with ExitStack() as stack:
         source = stack.enter_context(closing(open_images(pack, ranks.device, shown)))
         tracker = stack.enter_context(closing(Tracker(folder, run, settings))) if ranks.first else None
-        evaluator = Evaluator(run, folder, method, pack, source, ranks)
+        evaluator = Evaluator(run, noise, folder, method, pack, source, ranks)
         place = Loop(
             method=method,
             recipe=run.recipe,
@@ -67,7 +74,7 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
             tracker=tracker,
         ).run()
         evaluator.keep_training_predictions(train, noisy)
-        doubts = audit(run, folder, settings, pack, source, train, ranks)
+        features = initial_features(run, folder, settings, source, train, ranks)
         if not tracker:
             return {}
         result = {
@@ -78,8 +85,10 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
             "test_images": len(pack.indices("test")),
             "realised_rate": noisy.realised_rate,
             "label_set": noisy.fingerprint,
+            "groups": noise.groups,
             "initial_weights": loaded,
-            **doubts,
+            "separability": _separability(run, pack, train, features),
+            **audit(folder, pack, features),
         }
         tracker.close(result)
         return result
@@ -115,3 +124,9 @@ def _build(
     module = import_module(f"noisewise.finetune.{run.method}")
     method = module.Method(run.recipe, network, augment, labels, len(classes), run.noise, ranks)
     return method.to(ranks.device, memory_format=torch.channels_last), loaded[0]
+
+
+def _separability(run: Finetune, pack: Pack, train: np.ndarray, features: np.ndarray) -> float | None:
+    """How far apart features of the training images keep the true classes (`noisewise.evaluate.difficulty`)."""
+    judged = np.isin(train, probe_images(pack, run.fraction)[0])
+    return separability(features[judged], pack.labels[train[judged]])

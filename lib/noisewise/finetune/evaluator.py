@@ -17,7 +17,7 @@ from noisewise.evaluate.scores import score
 from noisewise.evaluate.selection import BY_CLASS, SCORES, best_and_last
 from noisewise.finetune.method import FinetuneMethod
 from noisewise.finetune.validation import validation_labels
-from noisewise.runs.config import Finetune
+from noisewise.runs.config import Finetune, Noise
 from noisewise.runs.files import replacing
 from noisewise.runs.folder import RunFolder
 from noisewise.train import checkpoint
@@ -39,7 +39,14 @@ class Evaluator:
     """
 
     def __init__(
-        self, run: Finetune, folder: RunFolder, method: FinetuneMethod, pack: Pack, source: ImageSource, ranks: Ranks
+        self,
+        run: Finetune,
+        noise: Noise,
+        folder: RunFolder,
+        method: FinetuneMethod,
+        pack: Pack,
+        source: ImageSource,
+        ranks: Ranks,
     ) -> None:
         self.run = run
         self.folder = folder
@@ -47,7 +54,7 @@ class Evaluator:
         self.pack = pack
         self.source = source
         self.ranks = ranks
-        validation, self.selected_by = validation_labels(pack, run.noise, run.recipe.select)
+        validation, self.selected_by = validation_labels(pack, noise, run.recipe.select)
         self._labels = {"val": validation, "test": pack.labels[pack.indices("test")]}
         self._test: tuple[int, np.ndarray] | None = None  # the epoch that was scored last, and what it predicted
 

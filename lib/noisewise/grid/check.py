@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from noisewise.errors import UserError, unknown
+from noisewise.grid.groups import check_groups
 from noisewise.grid.names import READERS
 from noisewise.runs.backbones import check_backbone
 from noisewise.runs.config import Source
@@ -193,16 +193,8 @@ def check_dataset(dataset: DatasetFile, where: str) -> None:
     normalise = dataset.normalise
     if len(normalise.mean) != 3 or len(normalise.std) != 3 or min(normalise.std) <= 0:
         raise UserError(f"{where}: normalise takes three means and three standard deviations above 0.")
-    _check_groups(dataset.groups, where)
+    check_groups(dataset.groups, where)
     _check_source(dataset.source, where)
-
-
-def _check_groups(groups: list[list[str]], where: str) -> None:
-    times = Counter(name for group in groups for name in group)
-    if twice := [name for name, count in times.items() if count > 1]:
-        raise UserError(
-            f"{where}: groups name class '{twice[0]}' {times[twice[0]]} times; a class is in one group only."
-        )
 
 
 def _check_source(source: Source, where: str) -> None:

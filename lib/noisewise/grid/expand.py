@@ -22,7 +22,8 @@ from noisewise.grid.files import (
     load_recipe,
     resolve_recipe,
 )
-from noisewise.runs.config import Finetune, Noise, Prepare, Pretrain, Run, ancestors
+from noisewise.grid.groups import auto_init
+from noisewise.runs.config import Finetune, GroupProbe, Noise, Prepare, Pretrain, Run, ancestors
 from noisewise.runs.fraction import check_fraction
 from noisewise.runs.methods import exists
 
@@ -101,6 +102,7 @@ class Builder:
         self.recipe = cache(self._recipe)
         self.prepare = cache(self._prepare)
         self.init = cache(self._init)
+        self.group_probe = cache(self._group_probe)
 
     def finetune(
         self, dataset: str, init: str, method: str, noise: Noise, seed: int, pretrain_seed: int, fraction: float
@@ -113,7 +115,7 @@ class Builder:
             init=start,
             method=method,
             recipe=recipe,
-            noise=noises.on_dataset(noise, self.datasets[dataset], seed),
+            noise=noises.on_dataset(noise, self.datasets[dataset], seed, lambda: self.group_probe(dataset)),
             seed=seed,
             normalise=self.datasets[dataset].normalise,
             allowed=self.datasets[dataset].augment,
@@ -150,6 +152,16 @@ class Builder:
                 fraction=fraction if name == dataset else 1.0,
             )
         return current
+
+    def _group_probe(self, dataset: str) -> GroupProbe:
+        """The same for all runs on a dataset: seed 0, all its images, and the network of the last pretraining.
+
+        Without one, the network is that of the dataset's recipe for cross-entropy.
+        """
+        file = self.datasets[dataset]
+        init = self.init(dataset, auto_init(file.groups), 0, 1.0)
+        recipe = self.recipe("finetune", "cross_entropy", dataset) if isinstance(init, str) else init.recipe
+        return GroupProbe(init, recipe.backbone, recipe.stem, recipe.resolution, file.normalise)
 
     def _library_name(self, dataset: str) -> str:
         """The name of a dataset that a chain refers to by name or path; its file is read if it is new."""
@@ -215,6 +227,6 @@ def _own_reason(run: Run) -> str:
         return "" if names.reader_exists(run.source.kind) else f"source kind {run.source.kind}"
     if not exists(run.stage, run.method):
         return f"{run.stage} method {run.method}"
-    if isinstance(run, Finetune) and run.noise.kind == "class_dependent" and not run.noise.groups:
+    if isinstance(run, Finetune) and run.noise.kind == "class_dependent" and not (run.noise.groups or run.noise.probe):
         return f"groups of look-alike classes in the file of dataset {run.prepare.dataset}"
     return ""

@@ -76,7 +76,7 @@ class DatasetFile:
 
     size, fit, format, quality, intensity, max_rejected: of the pack (`Prepare`).
     images: how many there are, for estimates before preparing.
-    groups: lists of look-alike classes, for class-dependent noise.
+    groups: lists of look-alike classes, for class-dependent noise; or how to find them (`noisewise.grid.groups`).
     """
 
     name: str = ""
@@ -90,7 +90,7 @@ class DatasetFile:
     intensity: str = "declared"
     max_rejected: float = 0.01
     split: Split = field(default_factory=Split)
-    groups: list[list[str]] = field(default_factory=list)
+    groups: Any = None
     normalise: Normalise = field(default_factory=Normalise)
     augment: Invariance = field(default_factory=Invariance)
 

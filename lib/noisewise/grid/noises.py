@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ import yaml
 
 from noisewise.errors import UserError, unknown
 from noisewise.grid.files import DatasetFile, NoiseLevels
-from noisewise.runs.config import RATELESS, Noise
+from noisewise.grid.groups import auto_init
+from noisewise.runs.config import RATELESS, GroupProbe, Noise
 from noisewise.runs.recipe import Recipe
 
 # Kinds that `noisewise.data.corrupt` can make.
@@ -55,11 +56,18 @@ def one(kind: str, rate: float, matrix: str, where: str) -> Noise:
     return Noise(kind, rate)
 
 
-def on_dataset(noise: Noise, dataset: DatasetFile, seed: int) -> Noise:
-    """The noise with the seed of its draw, and with the dataset's groups where it goes by them."""
+def on_dataset(noise: Noise, dataset: DatasetFile, seed: int, probe: Callable[[], GroupProbe]) -> Noise:
+    """The noise with the seed of its draw, and with the dataset's groups, or what finds them, where it goes by them.
+
+    probe: makes what finds the dataset's groups; called where they are not listed.
+    """
     if noise.kind in RATELESS:
         return noise
-    return replace(noise, seed=seed, groups=dataset.groups if noise.kind == "class_dependent" else [])
+    if noise.kind != "class_dependent":
+        return replace(noise, seed=seed)
+    if auto_init(dataset.groups):
+        return replace(noise, seed=seed, probe=probe())
+    return replace(noise, seed=seed, groups=dataset.groups or [])
 
 
 def check_assumption(noise: Noise, method: str, recipe: Recipe, where: str) -> None:

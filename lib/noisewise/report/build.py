@@ -11,18 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from noisewise.errors import UserError
-from noisewise.report import page, tables
+from noisewise.report import difficulty, page, robustness, tables
 from noisewise.report.answer import answer, overall
 from noisewise.report.collect import Row, collect
 from noisewise.report.drawing import to_bytes
 from noisewise.report.figures import f1_vs_rate
 from noisewise.report.learning_curve import f1_vs_size
+from noisewise.report.scatter import robustness_vs_difficulty
 from noisewise.report.size import effects_by_size
 from noisewise.report.summary import LATER_SCORES, SCORES, Cell, cells_of
 from noisewise.runs.config import Finetune
 from noisewise.runs.files import replacing
 
-FIGURES = {"f1_vs_rate": f1_vs_rate, "f1_vs_size": f1_vs_size}
+FIGURES = {
+    "f1_vs_rate": f1_vs_rate,
+    "f1_vs_size": f1_vs_size,
+    "robustness_vs_difficulty": robustness_vs_difficulty,
+}
 FORMS = ("png", "pdf", "svg")
 
 
@@ -41,9 +46,10 @@ def build_report(
 
     missing: key -> why this version cannot run it; such runs are counted by reason, and not reported as waiting.
 
-    `out` gets results.csv (a row a run), summary.csv (a row a recipe and task), tables/*.md and *.tex,
-    figures/f1_vs_rate.png, .pdf and .svg, f1_vs_size too if there are several fractions, and index.html. Files of an
-    earlier report are replaced one by one.
+    `out` gets results.csv (a row a run), summary.csv (a row a recipe and task), robustness.csv (a row a recipe and kind
+    of noise), difficulty.csv (a row a dataset and kind of noise), tables/*.md and *.tex, figures/f1_vs_rate.png, .pdf
+    and .svg, f1_vs_size too if there are several fractions, robustness_vs_difficulty if there are several datasets, and
+    index.html. Files of an earlier report are replaced one by one.
 
     Raises:
         UserError: there are no runs, or `out` cannot be written.
@@ -55,12 +61,15 @@ def build_report(
     found = collect(runs, root)
     cells = cells_of(found.rows)
     answers, shown, learnt = answer(cells), tables.f1_tables(cells), tables.learnt_tables(cells)
-    across = overall(answers) + effects_by_size(cells)
+    ranked, unranked = difficulty.rank(cells)
+    across = overall(answers) + effects_by_size(cells) + difficulty.told(ranked, cells)
     drawn = {name: figure for name, draw in FIGURES.items() if (figure := draw(cells))}
-    html = page.render(title, across, answers, shown, learnt, drawn, found, left_out)
+    html = page.render(title, across, answers, shown, learnt, drawn, found, left_out, unranked)
     files: dict[str, str | bytes] = {
         "results.csv": to_csv([item.name for item in fields(Row)], map(astuple, found.rows)),
         "summary.csv": to_csv(*summary_lines(cells)),
+        "robustness.csv": to_csv(robustness.HEADER, robustness.robustness_lines(robustness.robustness(cells))),
+        "difficulty.csv": to_csv(difficulty.HEADER, difficulty.difficulty_lines(ranked)),
         **{f"tables/{table.name}.md": tables.markdown(table) for table in [*shown, *learnt]},
         **{f"tables/{table.name}.tex": tables.latex(table) for table in [*shown, *learnt]},
         **{f"figures/{name}.{form}": to_bytes(figure, form) for name, figure in drawn.items() for form in FORMS},

@@ -20,7 +20,7 @@ OPTIONAL = (  # not known, or not in an older result
     *("val_f1_best", "images_per_second", "train_images", "test_images"),
     *("balanced_accuracy_last", "auroc_last", "ece_best", "ece_last", "memorised_best", "memorised_last"),
     *("wrong_found_precision_best", "wrong_found_recall_best", "wrong_found_precision_last", "wrong_found_recall_last"),
-    *("selected_by", "assume_rate", "assumed_rate"),
+    *("selected_by", "assume_rate", "assumed_rate", "separability"),
 )
 TEXTS = ("selected_by", "assume_rate")  # words, or a number
 
@@ -34,6 +34,8 @@ class Row:
     fraction: of the training images; train_images: how many that was. selected_by: which validation labels chose the
     best epoch, "clean", "noisy" or "given"; where they are "given", test labels are, too. assume_rate, assumed_rate:
     what a method was told of the noise rate, and what came of it. train: "all", or "head" of a linear probe.
+    separability: of the classes (`noisewise.evaluate.difficulty`) by the features of the initial weights;
+    thumbnail_separability: by the images' colours, from the preparation.
     """
 
     key: str
@@ -76,6 +78,8 @@ class Row:
     assume_rate: str | float | None = None
     assumed_rate: float | None = None
     train: str = "all"
+    separability: float | None = None
+    thumbnail_separability: float | None = None
 
     @property
     def done(self) -> bool:
@@ -86,7 +90,8 @@ CONFIG = (
     *("key", "dataset", "backbone", "init", "method", "noise", "rate", "seed", "resolution", "state", "fraction"),
     "train",
 )
-RESULT = tuple(item.name for item in fields(Row) if item.name not in CONFIG)
+PREPARED = "thumbnail_separability"
+RESULT = tuple(item.name for item in fields(Row) if item.name not in (*CONFIG, PREPARED))
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,7 @@ def collect(runs: Sequence[Finetune], root: Path) -> Collected:
     """
     found = Collected([], [], {}, [])
     runs = list({run.key: run for run in runs}.values())
+    thumbnails = _thumbnails(runs, root)
     for run in runs:
         folder = RunFolder.of(root, run)
         state = folder.state()
@@ -146,7 +152,7 @@ def collect(runs: Sequence[Finetune], root: Path) -> Collected:
                     found.by_class[run.key] = scores
         elif problem := _problem(run, folder, state):
             found.problems.append(problem)
-        found.rows.append(_row(run, state, result))
+        found.rows.append(_row(run, state, result, thumbnails[run.prepare.key]))
     found.problems[:0] = _problems_of_ancestors(runs, root)
     found.provenance.extend(_provenance(runs, root))
     return found
@@ -190,7 +196,13 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _row(run: Finetune, state: State, result: Mapping[str, Any]) -> Row:
+def _thumbnails(runs: Sequence[Finetune], root: Path) -> dict[str, float | None]:
+    """Preparation's key -> the separability that it left, None where it left none."""
+    prepared = {run.prepare.key: RunFolder.of(root, run.prepare).glance().get(PREPARED) for run in runs}
+    return {key: value if _is_number(value) else None for key, value in prepared.items()}
+
+
+def _row(run: Finetune, state: State, result: Mapping[str, Any], thumbnails: float | None) -> Row:
     return Row(
         key=run.key,
         dataset=run.prepare.dataset,
@@ -204,6 +216,7 @@ def _row(run: Finetune, state: State, result: Mapping[str, Any]) -> Row:
         state=state.value,
         fraction=run.fraction,
         train=run.recipe.train,
+        thumbnail_separability=thumbnails,
         **{name: result.get(name) for name in RESULT},
     )
 

@@ -24,6 +24,7 @@ HIDDEN_COLUMNS = (  # of the table of all runs
     *("key", "balanced_accuracy_best", "auroc_best", "gpu_seconds", "val_f1_best", "images_per_second"),
     *("balanced_accuracy_last", "auroc_last", "ece_best", "ece_last", "assume_rate", "assumed_rate"),
     *("wrong_found_precision_best", "wrong_found_recall_best", "wrong_found_precision_last", "wrong_found_recall_last"),
+    "thumbnail_separability",
 )
 FIGURES = (  # name, heading, and what it shows for those who cannot see it
     (
@@ -35,6 +36,11 @@ FIGURES = (  # name, heading, and what it shows for those who cannot see it
         "f1_vs_size",
         "F1 against the number of training images",
         "Macro-F1 on the test set against the number of training images, for each initialisation and method",
+    ),
+    (
+        "robustness_vs_difficulty",
+        "Difficulty against robustness",
+        "Change of macro-F1 with the noise rate against the class separability of each dataset",
     ),
 )
 
@@ -60,12 +66,14 @@ def render(
     figures: Mapping[str, Figure],
     found: Collected,
     left_out: Mapping[str, int],
+    unranked: str,
 ) -> str:
     """The page's HTML. The figures' SVG is made by us; everything else is escaped by the template.
 
     across: sentences on what holds across tasks. learnt: tables on what was learnt of wrong labels.
     figures: by their names (`FIGURES`).
     left_out: why this version cannot run some fine-tunings of the grid -> how many.
+    unranked: why datasets are not ranked by difficulty; empty where they are.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -90,6 +98,7 @@ def render(
         unfinished=sum(not row.done for row in found.rows),
         problems=found.problems,
         left_out=sorted(left_out.items()),
+        unranked=unranked,
         columns=[name.replace("_", " ") for name in columns],
         rows=[[_shown(getattr(row, name)) for name in columns] for row in found.rows],
         provenance=provenance(found.provenance),

@@ -7,73 +7,41 @@ So a run's key, a hash of all of it, changes exactly when its result may.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from functools import cache, cached_property
-from typing import Any, ClassVar, Optional, Union, get_type_hints
+from copy import deepcopy
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar, Union
 
 from noisewise.errors import UserError, unknown
+from noisewise.runs.dataset import Invariance, Normalise, Source, Split
 from noisewise.runs.fraction import check_fraction, images_name
+from noisewise.runs.key import PART_OF_THE_KEY_IF_SET, hash_config
 from noisewise.runs.methods import METHODS
 from noisewise.runs.recipe import NO_PART_OF_THE_KEY, Recipe
 from noisewise.runs.schema import build
 
-KEY_LENGTH = 12
 STAGES = ("prepare", "pretrain", "finetune")
 WEIGHTS = ("random", "imagenet")
 RATELESS = ("none", "given")  # kinds of noise without a rate and without a draw
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a dataset's images and labels come from.
+class GroupProbe:
+    """The encoder whose confusions group a dataset's classes (`noisewise.finetune.groups`).
 
-    kind: the reader (`noisewise.data.readers`).
-    root: the folder, relative to the data folder (or absolute). For "csv", "parquet" and "medmnist": the file's path.
-    image, label, split, patient, clean_label: column names, for tables. For folders, `patient` is where the patient
-        stands: "dicom" (in each file's header), or a regular expression that finds it in the path below the root.
+    init: "random", "imagenet" or a `Pretrain`. The rest is as in a recipe and a dataset's file.
     """
 
-    kind: str = "folder"
-    root: str = ""
-    image: str = "image"
-    label: str = "label"
-    split: Optional[str] = None
-    patient: Optional[str] = None
-    clean_label: Optional[str] = None
+    init: Any = "imagenet"
+    backbone: str = "resnet18"
+    stem: str = "auto"
+    resolution: int = 224
+    normalise: Normalise = field(default_factory=Normalise)
 
-
-@dataclass(frozen=True)
-class Split:
-    """What is cut from a dataset without an official split: shares of all images (or patients), and the seed."""
-
-    val: float = 0.15
-    test: float = 0.2
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Normalise:
-    """Mean and standard deviation per RGB channel of inputs in [0, 1]; ImageNet's unless said otherwise."""
-
-    mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
-    std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
-
-
-@dataclass(frozen=True)
-class Invariance:
-    """Which changes leave this modality's labels true; augmentation stays within them.
-
-    hflip, vflip: mirror images with probability 1/2. rotate: degrees either way. colour: whether jitter, grey,
-    blur and solarisation may be used.
-    """
-
-    hflip: bool = True
-    vflip: bool = False
-    rotate: float = 0.0
-    colour: bool = True
+    @cached_property
+    def key(self) -> str:
+        return hash_config(self)
 
 
 @dataclass(frozen=True)
@@ -83,6 +51,7 @@ class Noise:
     rate: nominal, in [0, 1); of "transition", what leaves the classes that the matrix names, on average; of "given", 0.
     seed: of the draw. groups: lists of look-alike classes, of "class_dependent" alone.
     matrix: true class -> label -> its probability, of "transition" alone.
+    probe: a `GroupProbe` where the groups are to be found by it; they are then not listed.
     """
 
     kind: str = "none"
@@ -90,6 +59,7 @@ class Noise:
     seed: int = 0
     groups: list[list[str]] = field(default_factory=list)
     matrix: dict[str, dict[str, float]] = field(default_factory=dict)
+    probe: Any = field(default=None, metadata=PART_OF_THE_KEY_IF_SET)
 
 
 @dataclass(frozen=True)
@@ -124,7 +94,7 @@ class Prepare:
 
     @cached_property
     def key(self) -> str:
-        return hash_config(_identity(self))
+        return hash_config(self)
 
 
 @dataclass(frozen=True)
@@ -158,7 +128,7 @@ class Pretrain:
 
     @cached_property
     def key(self) -> str:
-        return hash_config(_identity(self))
+        return hash_config(self)
 
 
 @dataclass(frozen=True)
@@ -182,7 +152,8 @@ class Finetune:
 
     @property
     def parents(self) -> tuple[Run, ...]:
-        return (self.prepare,) if isinstance(self.init, str) else (self.prepare, self.init)
+        probed = [self.noise.probe.init] if self.noise.probe else []
+        return (self.prepare, *(init for init in (self.init, *probed) if not isinstance(init, str)))
 
     @property
     def name(self) -> str:
@@ -193,7 +164,7 @@ class Finetune:
 
     @cached_property
     def key(self) -> str:
-        return hash_config(_identity(self))
+        return hash_config(self)
 
 
 Run = Union[Prepare, Pretrain, Finetune]
@@ -216,16 +187,15 @@ def ancestors(run: Run) -> Iterator[Run]:
 
 def to_dict(run: Run) -> dict[str, Any]:
     """The whole config as plain values, `stage` first; the inverse of `from_dict`."""
-    values: dict[str, Any] = {"stage": run.stage}
-    for item in fields(run):
-        value = getattr(run, item.name)
-        if isinstance(value, (Prepare, Pretrain)):
-            values[item.name] = to_dict(value)
-        elif hasattr(value, "__dataclass_fields__"):
-            values[item.name] = asdict(value)
-        else:
-            values[item.name] = value
-    return values
+    return {"stage": run.stage, **{item.name: _plain(getattr(run, item.name)) for item in fields(run)}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (Prepare, Pretrain)):
+        return to_dict(value)
+    if is_dataclass(value):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    return deepcopy(value)
 
 
 def from_dict(values: Mapping[str, Any], where: str = "config") -> Run:
@@ -253,7 +223,9 @@ def from_dict(values: Mapping[str, Any], where: str = "config") -> Run:
     values["prepare"] = _nested(values, "prepare", Prepare, where)
     if isinstance(values.get("init"), Mapping):
         values["init"] = _nested(values, "init", Pretrain, where)
-    parts = {"recipe": METHODS[stage][method], "noise": Noise, "normalise": Normalise, "allowed": Invariance}
+    if "noise" in legal:
+        values["noise"] = _noise(values.get("noise", {}), f"{where}.noise")
+    parts = {"recipe": METHODS[stage][method], "normalise": Normalise, "allowed": Invariance}
     for name in parts.keys() & legal:
         values[name] = build(parts[name], values.get(name, {}), f"{where}.{name}")
     values["fraction"] = check_fraction(values.get("fraction", 1.0), f"{where}: 'fraction'")
@@ -265,6 +237,19 @@ def from_dict(values: Mapping[str, Any], where: str = "config") -> Run:
     return cls(**values)
 
 
+def _noise(values: Mapping[str, Any], where: str) -> Noise:
+    noise = build(Noise, values, where)
+    if noise.probe is None:
+        return noise
+    if not isinstance(noise.probe, Mapping):
+        raise UserError(f"{where}.probe: expected keys and values, got {noise.probe!r}.")
+    init = noise.probe.get("init", "imagenet")
+    if isinstance(init, Mapping):
+        init = _nested(noise.probe, "init", Pretrain, f"{where}.probe")
+    rest = {key: value for key, value in noise.probe.items() if key != "init"}
+    return replace(noise, probe=replace(build(GroupProbe, rest, f"{where}.probe"), init=init))
+
+
 def _nested(values: Mapping[str, Any], name: str, cls: type[Run], where: str) -> Run:
     if name not in values:
         raise UserError(f"{where}: '{name}' is missing.")
@@ -272,33 +257,3 @@ def _nested(values: Mapping[str, Any], name: str, cls: type[Run], where: str) ->
     if not isinstance(run, cls):
         raise UserError(f"{where}.{name}: a run of stage '{run.stage}' cannot stand here, only '{cls.stage}'.")
     return run
-
-
-def _identity(run: Run) -> dict[str, Any]:
-    """What a key hashes: as `to_dict`, with the parents' keys for the parents."""
-    values: dict[str, Any] = {"stage": run.stage}
-    for name, value in _plain(run).items():
-        values[name] = {"key": value.key} if isinstance(value, (Prepare, Pretrain)) else value
-    return values
-
-
-def hash_config(values: Mapping[str, Any]) -> str:
-    """A short hash of a config, the same on every machine and Python."""
-    try:
-        text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
-    except ValueError:
-        raise UserError(f"a {values['stage']} config holds a number that is not finite: {values}") from None
-    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
-
-
-def _plain(value: Any) -> dict[str, Any]:
-    """A dataclass for the hash: an int given where a float is meant (rate=0) is that float."""
-    types = _types(type(value))
-    parts = [item.name for item in fields(value) if item.metadata != NO_PART_OF_THE_KEY]
-    values = {name: getattr(value, name) for name in parts}
-    return {name: float(item) if types[name] is float else item for name, item in values.items()}
-
-
-@cache
-def _types(schema: type) -> dict[str, Any]:
-    return get_type_hints(schema)
