@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.pretrain.small import Encoder
 from tests.train.test_loop import StopAfter
 
 from noisewise.data.noise import label_set
@@ -143,6 +144,7 @@ def looked(run, data, path, control=None):
     return made[0]
 
 
+@pytest.mark.usefixtures("few_weights")
 def test_a_look_shows_every_training_image_once_and_in_order(greys, run, tmp_path):
     method = looked(replace(run, fraction=0.5), greys, tmp_path)
     pack = Pack.open(pack_folder(greys, run.prepare))
@@ -152,14 +154,22 @@ def test_a_look_shows_every_training_image_once_and_in_order(greys, run, tmp_pat
     assert method.looks == [(0, False, False), (1, False, False)]
 
 
+@pytest.mark.usefixtures("few_weights")
 def test_an_epoch_that_is_resumed_in_its_middle_is_not_begun_anew(greys, run, tmp_path):
     """36 images in batches of 16 are three steps an epoch; looks at the control come between them and behind."""
     assert looked(run, greys, tmp_path, StopAfter(1)).looks == [(0, False, False)]
-    assert looked(run, greys, tmp_path, StopAfter(0)).looks == []
-    assert looked(run, greys, tmp_path, StopAfter(0)).looks == []
-    assert looked(run, greys, tmp_path).looks == [(1, False, False)]
+    assert looked(run, greys, tmp_path, StopAfter(0)).looks == []  # to the end of the epoch
+    assert looked(run, greys, tmp_path, StopAfter(0)).looks == [(1, False, False)]
+    assert looked(run, greys, tmp_path).looks == []
 
 
+@pytest.fixture
+def few_weights(monkeypatch):
+    """Networks of a few thousand weights: what is stopped and resumed again and again is written again and again."""
+    monkeypatch.setattr("noisewise.finetune.engine.build_encoder", lambda *_: (Encoder(), "random"))
+
+
+@pytest.mark.usefixtures("few_weights")
 @pytest.mark.parametrize("method", ["dividemix", "coteaching"])
 def test_stopped_at_every_step_and_resumed_it_is_as_if_undisturbed(greys, run, tmp_path, method):
     """Two epochs of cross-entropy or of the ramp, and two after them."""

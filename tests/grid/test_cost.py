@@ -1,4 +1,4 @@
-"""Multiply-adds of the backbones, against what torch counts on the networks themselves."""
+"""What runs cost: the backbones' multiply-adds against what torch counts on the networks; passes by hand."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from noisewise.grid.cost import gmacs
+from noisewise.grid.cost import gmacs, passes
 from noisewise.models.backbone import build_backbone
+from noisewise.runs.config import Finetune, Prepare
+from noisewise.runs.methods import DivideMix
 from noisewise.runs.recipe import Recipe
 
 
@@ -36,3 +38,16 @@ def test_a_resnets_are_nearly_so(name, stem, resolution):
 @pytest.mark.parametrize("name, published", [("vit_tiny", 1.26), ("vit_small", 4.6)])
 def test_at_224_pixels_they_are_the_published_figures(name, published):
     assert gmacs(Recipe(backbone=name, stem="standard")) == pytest.approx(published, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("lambda_u", "learnt"),
+    [(25.0, 4 * 0.6), (0.0, 2 * 0.6)],
+)
+def test_dividemix_is_counted_pass_by_pass(lambda_u, learnt):
+    """100 images, 60 taken for clean: two networks, each with 60 labelled and 60 unlabelled images in two views."""
+    guessed = (4 * 0.6 + 2 * 0.6) / 3  # forward only: of all by the one that learns, of the unlabelled by the other
+    recipe = DivideMix(epochs=10, cross_entropy_epochs=4, lambda_u=lambda_u)
+    run = Finetune(Prepare("mine"), "dividemix", recipe)
+    epoch = 2 * (guessed + learnt + 1 / 3)
+    assert passes(run, 100, 1.0) == pytest.approx(100 * (4 * 2 + 6 * epoch))

@@ -128,6 +128,7 @@ class Loop:
     def _epoch(self) -> None:
         epoch, started, seconds = self.place.epoch, time.monotonic(), self.place.seconds
         if self.place.step == 0 and self.begin_epoch:
+            self.method.eval()
             self.begin_epoch(epoch)
         steps = self.order(epoch)
         left = [(step.turns, np.array_split(step.rows, self.recipe.accumulate)) for step in steps[self.place.step :]]
