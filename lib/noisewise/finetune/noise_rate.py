@@ -1,4 +1,9 @@
-"""The noise rate that a method is told: the true one, one that somebody assumes, or an estimate from the training."""
+"""The noise rate that a method is told: the true one, one that somebody assumes, or an estimate from the training.
+
+The estimate is rough. After Co-teaching's ramp of 5 epochs with a small convolutional network, one seed, symmetric noise,
+it was .28 for a true .21 and .34 for .51 on 3,000 images of Fashion-MNIST, and .19 for .21 on 2,000 of elpv. The share of
+labels that the networks contradict, which was tried beside it, counts their own errors, too: .33, .61 and .36.
+"""
 
 from __future__ import annotations
 
