@@ -1,14 +1,12 @@
-"""Clean and wrong labels by their losses, and the rate that comes of it, on heaps made by hand."""
+"""Clean and wrong labels by their losses, on heaps made by hand."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from noisewise.errors import RunError
 from noisewise.finetune.loss_mixture import clean_probability
-from noisewise.finetune.noise_rate import estimated_rate, told_rate
 
 
 def two_heaps(clean: int = 700, wrong: int = 300) -> np.ndarray:
@@ -50,26 +48,3 @@ def test_losses_that_are_no_numbers_end_the_run(wrong):
     with pytest.raises(RunError, match="losses of 1 training images are not finite") as error:
         clean_probability(np.array([0.1, wrong, 2.0]))
     assert error.value.kind == "nan" and "lr" in error.value.advice
-
-
-def test_the_rate_is_the_share_of_the_upper_heap():
-    """Two networks give the label .9 or .98 where it is right, .02 where it is wrong: 30 of 100 times."""
-    sure = torch.tensor([0.9] * 70 + [0.02] * 30)
-    surer = torch.tensor([0.98] * 70 + [0.02] * 30)
-    logits = [torch.stack([share, 1 - share], 1).log() for share in (sure, surer)]
-    assert estimated_rate(logits, torch.zeros(100, dtype=torch.int64)) == pytest.approx(0.3, abs=1e-3)
-
-
-def test_an_impossible_label_counts_as_wrong():
-    logits = torch.tensor([[0.0, -1e9]] * 3)
-    assert estimated_rate([logits], torch.tensor([0, 0, 1])) == pytest.approx(1 / 3, abs=1e-3)
-
-
-def test_what_is_told():
-    assert told_rate("known", 0.4) == 0.4
-    assert told_rate(0.2, 0.4) == 0.2
-    assert told_rate("estimated", 0.4) is None
-    for wrong in ("estimate", 1.0, -0.1, float("nan")):
-        with pytest.raises(RunError, match="assume_rate") as error:
-            told_rate(wrong, 0.4)
-        assert error.value.kind == "config" and "estimated" in error.value.advice
