@@ -220,7 +220,8 @@ def probabilities(run: Finetune, pack: Pack, folder: Path, device: torch.device,
     method = make_method(run, pack.labels, ranks).eval()
     run = replace(run, recipe=replace(run.recipe, precision=precision))
     with closing(open_images(pack, device)) as source:
-        return Evaluator(run, run.noise, RunFolder(folder), method, pack, source, ranks).predict(np.arange(0, len(pack), 4))
+        evaluator = Evaluator(run, run.noise, RunFolder(folder), method, pack, source, ranks)
+        return evaluator.predict(np.arange(0, len(pack), 4))
 
 
 class StopAfter(Control):

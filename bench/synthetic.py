@@ -154,11 +154,14 @@ def training(
     folder.create(run, Settings())
     with ExitStack() as stack:
         source = stack.enter_context(closing(open_images(pack, ranks.device)))
+        method = make_method(run, pack.labels, ranks)
         yield Loop(
-            method=make_method(run, pack.labels, ranks),
+            method=method,
             recipe=run.recipe,
             seed=run.seed,
-            order=lambda epoch: make_batches(len(pack), run.recipe.batch, steps, epoch),
+            order=lambda epoch: [
+                order.Step(rows, method.turns) for rows in make_batches(len(pack), run.recipe.batch, steps, epoch)
+            ],
             images=source.batches,
             end_epoch=lambda epoch, history: {},
             epoch_saved=lambda history: None,

@@ -32,7 +32,7 @@ def train(
 
 
 def table_method(
-    name: str, tables: list[Tensor], labels: Tensor, rate: float = 0.5, **recipe: object
+    name: str, tables: list[Tensor], labels: Tensor, rate: float = 0.5, kind: str = "symmetric", **recipe: object
 ) -> FinetuneMethod:
     """The method; its networks look up these tables [n, C], in the order in which it asks for them."""
     networks = iter([Table(table.clone()) for table in tables])
@@ -42,12 +42,12 @@ def table_method(
         lambda images, *_: images.permute(0, 3, 1, 2).float(),
         labels,
         tables[0].shape[1],
-        Noise("symmetric", rate),
+        Noise(kind, rate),
         RANKS,
     )
 
 
-def table_batch(rows: list[int], epoch: float = 0.0) -> Batch:
+def table_batch(rows: list[int], epoch: float = 0.0, turn: str = "all") -> Batch:
     """A batch of the images with these rows of the tables."""
     images = torch.tensor(rows, dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 1, 3)
-    return Batch(images, torch.tensor(rows), slice(0, len(rows)), len(rows), 1, torch.Generator(), epoch=epoch)
+    return Batch(images, torch.tensor(rows), slice(0, len(rows)), len(rows), 1, torch.Generator(), epoch, turn)

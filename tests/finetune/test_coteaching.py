@@ -6,8 +6,7 @@ import pytest
 import torch
 from tests.train.toy import Table
 
-from noisewise.errors import RunError
-from noisewise.finetune.coteaching import Method, assumed_rate, keep_share, small_loss
+from noisewise.finetune.coteaching import Method, keep_share, small_loss
 from noisewise.runs.config import Noise
 from noisewise.runs.methods import CoTeaching
 from noisewise.train.method import Batch
@@ -77,11 +76,3 @@ def test_prediction_averages_the_two():
     method = method_of(torch.tensor([[0.0, 0.0]]), torch.tensor([[100.0, 0.0]]), torch.zeros(1, dtype=torch.int64))
     images = torch.zeros(1, 3, 1, 1)
     assert method.predict(images).tolist() == [pytest.approx([0.75, 0.25])]
-
-
-def test_assumed_rate():
-    assert assumed_rate("known", 0.4) == 0.4
-    assert assumed_rate(0.2, 0.4) == 0.2
-    for wrong in ("estimate", 1.0, -0.1):
-        with pytest.raises(RunError, match="assume_rate"):
-            assumed_rate(wrong, 0.4)

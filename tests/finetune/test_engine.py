@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from unittest.mock import Mock
 
@@ -14,6 +14,8 @@ import pytest
 import torch
 from sklearn.metrics import calinski_harabasz_score
 from tests.finetune.small import RANKS, train
+from tests.pretrain.small import Encoder
+from tests.train.test_loop import StopAfter
 
 from noisewise.data.augment import evaluation_view
 from noisewise.data.loader import open_images
@@ -25,7 +27,8 @@ from noisewise.finetune import cross_entropy
 from noisewise.finetune.engine import finetune
 from noisewise.grid.expand import read_grid
 from noisewise.runs.folder import RunFolder, Settings
-from noisewise.train.control import Control
+from noisewise.runs.methods import FINETUNE
+from noisewise.train.control import Control, Interrupted
 
 
 def test_every_image_meets_its_own_noisy_label_once_an_epoch(greys, run, tmp_path, monkeypatch):
@@ -83,6 +86,84 @@ def test_too_few_images_for_the_ranks_are_refused(greys, run, tmp_path):
     with pytest.raises(RunError, match="3 training images .* too few for 2 ranks") as error:
         finetune(run, folder, Settings(data=str(greys)), two, Control())
     assert error.value.kind == "config" and "data.fraction" in error.value.advice
+
+
+class Looker(cross_entropy.Method):
+    """Looks at the training images before each epoch, and keeps their levels of grey."""
+
+    def __init__(self, *parts):
+        super().__init__(*parts)
+        self.register_buffer("levels", torch.zeros(len(self.labels)))
+        self.looks = []
+
+    def begin_epoch(self, epoch, look):
+        network = Grey()
+        self.levels.copy_(look(network)[:, 0])
+        self.looks.append((epoch, network.training, self.training))
+
+
+class Grey(torch.nn.Module):
+    """Says an image's level of grey, for each of three classes."""
+
+    def forward(self, images):
+        return (images.mean((1, 2, 3)) * 0.226 + 0.449).round(decimals=2)[:, None].expand(-1, 3)
+
+
+def looked(run, data, path, control=None):
+    """The method of a run that looks, whether it comes to its end or is stopped."""
+    made = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cross_entropy, "Method", lambda *parts: made.append(Looker(*parts)) or made[0])
+        with suppress(Interrupted):
+            train(run, data, path, control)
+    return made[0]
+
+
+@pytest.mark.usefixtures("few_weights")
+def test_a_look_shows_every_training_image_once_and_in_order(greys, run, tmp_path):
+    method = looked(replace(run, fraction=0.5), greys, tmp_path)
+    pack = Pack.open(pack_folder(greys, run.prepare))
+    number = (3 * np.arange(20)[None] + np.arange(3)[:, None]).reshape(-1)
+    levels = 4 * number[training_images(pack, 0.5)] / 255
+    np.testing.assert_allclose(method.levels.numpy(), levels, atol=0.03)
+    assert method.looks == [(0, False, False), (1, False, False)]
+
+
+@pytest.mark.usefixtures("few_weights")
+def test_an_epoch_that_is_resumed_in_its_middle_is_not_begun_anew(greys, run, tmp_path):
+    """36 images in batches of 16 are three steps an epoch; looks at the control come between them and behind."""
+    assert looked(run, greys, tmp_path, StopAfter(1)).looks == [(0, False, False)]
+    assert looked(run, greys, tmp_path, StopAfter(0)).looks == []  # to the end of the epoch
+    assert looked(run, greys, tmp_path, StopAfter(0)).looks == [(1, False, False)]
+    assert looked(run, greys, tmp_path).looks == []
+
+
+@pytest.fixture
+def few_weights(monkeypatch):
+    """Networks of a few thousand weights: what is stopped and resumed again and again is written again and again."""
+    monkeypatch.setattr("noisewise.finetune.engine.build_encoder", lambda *_: (Encoder(), "random"))
+
+
+@pytest.mark.usefixtures("few_weights")
+@pytest.mark.parametrize("method", ["dividemix", "coteaching"])
+def test_stopped_at_every_step_and_resumed_it_is_as_if_undisturbed(greys, run, tmp_path, method):
+    """Two epochs of cross-entropy or of the ramp, and two after them."""
+    changes = {"cross_entropy_epochs": 2} if method == "dividemix" else {"assume_rate": "estimated", "ramp_epochs": 2}
+    recipe = FINETUNE[method](**{**vars(run.recipe), "epochs": 4, "lr": 0.05, **changes})
+    run = replace(run, method=method, recipe=recipe)
+    whole, result = train(run, greys, tmp_path / "whole")
+    torn = None
+    while torn is None:
+        with suppress(Interrupted):
+            torn, again = train(run, greys, tmp_path / "torn", StopAfter(1))
+    assert result == again
+    states = [torch.load(folder.checkpoint, weights_only=True)["method"] for folder in (whole, torn)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    if method == "coteaching":
+        assert result["assume_rate"] == "estimated" and 0 <= result["assumed_rate"] < 1
+        assert result["assumed_rate"] == states[0]["estimate"].item()
+    else:
+        assert "assumed_rate" not in result and not (states[0]["clean"] == 1).all()
 
 
 def test_what_is_kept_is_the_best_epochs(greys, run, tmp_path):

@@ -1,4 +1,4 @@
-"""Multiply-adds of the backbones, against what torch counts on the networks themselves."""
+"""What runs cost: the backbones' multiply-adds against what torch counts on the networks; passes by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from noisewise.grid.cost import gmacs, kind, passes
 from noisewise.models.backbone import build_backbone
 from noisewise.runs.config import Finetune, Prepare, Source
-from noisewise.runs.methods import CrossEntropy
+from noisewise.runs.methods import CrossEntropy, DivideMix
 from noisewise.runs.recipe import Recipe
 
 
@@ -45,3 +45,16 @@ def test_a_linear_probe_is_a_kind_of_its_own_and_a_third_of_the_work():
     whole, head = (Finetune(prepare, "cross_entropy", CrossEntropy(epochs=6, train=part)) for part in ("all", "head"))
     assert kind(whole) != kind(head)
     assert (passes(whole, 100, 0.5), passes(head, 100, 0.5)) == (300, 100)
+
+
+@pytest.mark.parametrize(
+    ("lambda_u", "learnt"),
+    [(25.0, 4 * 0.6), (0.0, 2 * 0.6)],
+)
+def test_dividemix_is_counted_pass_by_pass(lambda_u, learnt):
+    """100 images, 60 taken for clean: two networks, each with 60 labelled and 60 unlabelled images in two views."""
+    guessed = (4 * 0.6 + 2 * 0.6) / 3  # forward only: of all by the one that learns, of the unlabelled by the other
+    recipe = DivideMix(epochs=10, cross_entropy_epochs=4, lambda_u=lambda_u)
+    run = Finetune(Prepare("mine"), "dividemix", recipe)
+    epoch = 2 * (guessed + learnt + 1 / 3)
+    assert passes(run, 100, 1.0) == pytest.approx(100 * (4 * 2 + 6 * epoch))

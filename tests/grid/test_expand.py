@@ -113,10 +113,16 @@ def test_a_chain_uses_the_fraction_on_its_own_images_and_all_of_anothers():
     assert (here.fraction, there.fraction, there.init.init.init.fraction) == (0.1, 0.1, 0.1)
 
 
-def test_full_grid_says_what_does_not_exist_yet():
+def test_every_method_of_the_full_grid_is_there():
     grid = read_grid("full")
     assert len(grid.runs) > 5000
-    assert "finetune method dividemix" in set(grid.missing.values())
+    assert not any("method" in reason for reason in grid.missing.values())
+
+
+def test_a_method_without_its_file_is_missing(monkeypatch):
+    monkeypatch.setattr("noisewise.grid.expand.exists", lambda stage, method: method != "dividemix")
+    grid = make(finetune=["cross_entropy", "dividemix"])
+    assert set(grid.missing.values()) == {"finetune method dividemix"}
     assert all(run.key not in grid.missing for run in grid.ready)
 
 
@@ -127,7 +133,7 @@ def test_a_run_is_missing_when_its_parent_is(monkeypatch):
     assert not grid.ready, "nobody needs the preparation"
 
 
-@pytest.mark.parametrize(("name", "finetunes", "pretrainings"), [("demo", 8, 1), ("smoke", 20, 9), ("size", 12, 3)])
+@pytest.mark.parametrize(("name", "finetunes", "pretrainings"), [("demo", 8, 1), ("smoke", 30, 9), ("size", 12, 3)])
 def test_shipped_grids_can_be_run_whole(name, finetunes, pretrainings):
     grid = read_grid(name)
     assert not grid.missing
@@ -169,7 +175,19 @@ def test_shipped_grids_can_be_run_whole(name, finetunes, pretrainings):
         ({"recipe": {"all": {"backbone": "vgg"}}}, ["unknown backbone 'vgg'"]),
         ({"recipe": {"all": {"augmentation": {"crop_min": 7}}}}, ["augmentation.crop_min is 7"]),
         ({"recipe": {"finetune": {"all": {"last_epochs": 0}}}}, ["last_epochs is 0"]),
-        ({"recipe": {"finetune": {"coteaching": {"assume_rate": "banana"}}}}, ["assume_rate is 'banana'"]),
+        (
+            {"recipe": {"finetune": {"coteaching": {"assume_rate": "banana"}}}},
+            ["assume_rate is 'banana'", "known, estimated"],
+        ),
+        (
+            {"finetune": ["dividemix"], "recipe": {"finetune": {"dividemix": {"cross_entropy_epochs": 8}}}},
+            ["cross_entropy_epochs is 8", "only 8 epochs"],
+        ),
+        (
+            {"finetune": ["dividemix"], "recipe": {"finetune": {"dividemix": {"confidence_penalty": "yes"}}}},
+            ["confidence_penalty", "always, auto, never"],
+        ),
+        ({"finetune": ["dividemix"], "recipe": {"finetune": {"dividemix": {"threshold": 1.0}}}}, ["threshold is 1"]),
         ({"recipe": {"pretrain": {"simclr": {"decay_from_epoch": 20}}}}, ["never fall", "schedule=constant"]),
         ({"recipe": {"pretrain": {"simclr": {"warmup_epochs": 20}}}}, ["warmup_epochs is 20", "never reach its peak"]),
         ({"recipe": {"pretrain": {"simclr": {"final_lr": 1}}}}, ["final_lr is 1, above lr", "set final_lr lower"]),

@@ -78,9 +78,10 @@ def test_words_of_a_command(matrix):
 def test_nobody_knows_the_rate_of_given_labels():
     with pytest.raises(UserError, match="coteaching has assume_rate=known, and the rate of given labels is not known"):
         read_grid("smoke", {"noise": {"given": True}})
-    recipe = {"finetune": {"coteaching": {"assume_rate": 0.2}}}
-    grid = read_grid("smoke", {"noise": {"given": True, "symmetric": []}, "recipe": recipe})
-    assert all(run.noise == Noise("given") and "given, seed" in run.name for run in grid.finetunes)
+    for assumed in (0.2, "estimated"):
+        recipe = {"finetune": {"coteaching": {"assume_rate": assumed}}}
+        grid = read_grid("smoke", {"noise": {"given": True, "symmetric": []}, "recipe": recipe})
+        assert all(run.noise == Noise("given") and "given, seed" in run.name for run in grid.finetunes)
 
 
 def test_groups_go_into_the_runs_and_are_missed_where_there_are_none():

@@ -149,7 +149,7 @@ def test_a_grid_on_a_fraction_from_submit_to_report(job, shapes, shapes_grid, tm
     ("name", "words", "message"),
     [
         ("pretrain", ("method=simcrl",), "unknown pretraining method 'simcrl'"),
-        ("finetune", ("method=dividemix",), "does not have finetune method dividemix yet"),
+        ("finetune", ("method=dividemix", "cross_entropy_epochs=80"), "only 80 epochs"),
         ("finetune", ("method=coteaching", "noise=symetric", "rate=0.2"), "Did you mean 'symmetric'"),
         ("finetune", ("method=coteaching", "noise=symmetric", "rate=-0.2"), "at least 0 and below 1"),
         ("finetune", ("method=coteaching", "noise=symmetric", "rate=1.2"), "at least 0 and below 1"),

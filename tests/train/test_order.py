@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noisewise.errors import RunError
-from noisewise.train.order import even_batches, full_batches, rows_of
+from noisewise.train.order import even_batches, full_batches, paired_batches, rows_of
 
 counts = st.integers(1, 500)
 
@@ -51,3 +51,26 @@ def test_ranks_share_a_batch_without_gap_or_overlap(world, total):
 
 
 GOLDEN = [5, 4, 0, 7, 3, 8, 2, 6, 9, 1]
+
+
+@pytest.mark.parametrize(("labelled", "unlabelled", "batch"), [(37, 50, 16), (37, 3, 16), (5, 100, 64), (9, 0, 4)])
+def test_paired_batches_hold_every_labelled_position_once(labelled, unlabelled, batch):
+    kinds = np.arange(labelled), 1000 + np.arange(unlabelled)
+    batches = paired_batches(*kinds, batch, 0, 3, "first")
+    first = [rows[rows < 1000] for rows in batches]
+    others = [rows[rows >= 1000] for rows in batches]
+    assert sorted(np.concatenate(first)) == list(range(labelled))
+    assert len(batches) == -(-labelled // (batch // 2)) and max(map(len, batches)) <= batch
+    assert [len(rows) for rows in others] == [min(len(rows), unlabelled) for rows in first]
+    times = np.bincount(np.concatenate(others) - 1000, minlength=unlabelled)
+    assert unlabelled == 0 or times.max() - times.min() <= 1
+    again, next_epoch = (paired_batches(*kinds, batch, 0, epoch, "first") for epoch in (3, 4))
+    assert all(np.array_equal(*pair) for pair in zip(batches, again, strict=True))
+    assert not np.array_equal(np.concatenate(batches), np.concatenate(next_epoch))
+
+
+def test_paired_batches_mix_their_kinds_evenly():
+    """Eight and four: any three in a row hold two of the first and one of the second."""
+    (rows,) = paired_batches(np.arange(8), 1000 + np.arange(4), 16, 0, 0, "first")
+    kinds = rows >= 1000
+    assert all(kinds[start : start + 3].sum() == 1 for start in range(0, 12, 3))

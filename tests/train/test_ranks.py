@@ -14,6 +14,7 @@ from tests.train.toy import Table, toy_loop
 from torch import nn
 
 from noisewise.errors import RunError
+from noisewise.finetune import dividemix
 from noisewise.pretrain.simclr import nt_xent
 from noisewise.runs.config import Noise
 from noisewise.runs.methods import FINETUNE, exists
@@ -101,7 +102,7 @@ PICKING = ("coteaching", "jocor")  # methods that learn from a part of each batc
 
 
 def method_gradient(ranks, path, name):
-    """One step of a fine-tuning method on 7 images, 4 of them on the first of two ranks."""
+    """One step, or one of each turn, of a fine-tuning method on 7 images, 4 of them on the first of two ranks."""
     generator = torch.Generator().manual_seed(0)
     tables = iter([Table(torch.randn(7, 3, generator=generator)) for _ in range(2)])
     labels = torch.randint(0, 3, (7,), generator=generator)
@@ -110,10 +111,11 @@ def method_gradient(ranks, path, name):
     method = module.Method(recipe, lambda: next(tables), as_they_are, labels, 3, Noise("symmetric", 0.4), ranks)
     rows = ranks.rows(7)
     images = torch.arange(7, dtype=torch.uint8)[rows, None, None, None].expand(-1, 1, 1, 3)
-    batch = Batch(images, torch.arange(7)[rows], rows, 7, ranks.world, torch.Generator(), epoch=0.0)
-    wrapped = ranks.wrap(method)
-    loss, _ = wrapped(batch)
-    loss.backward()
+    wrapped = ranks.wrap(method, in_turns=len(method.turns) > 1)
+    for turn in method.turns:
+        batch = Batch(images, torch.arange(7)[rows], rows, 7, ranks.world, torch.Generator(), epoch=0.0, turn=turn)
+        loss, _ = wrapped(batch)
+        loss.backward()
     gradients = {key: value.grad for key, value in method.named_parameters()}
     return {"loss": loss.detach(), **gradients, **dict(method.named_buffers())}
 
@@ -133,7 +135,51 @@ def test_a_fine_tuning_step_on_two_ranks_is_the_step_on_one(tmp_path, name):
         for rank in found:
             torch.testing.assert_close(rank[key], gradient, atol=1e-6, rtol=1e-5)
     if name in PICKING:  # 4 of 7 are picked: the rest taught nobody
-        assert [(one[key].abs().sum(1) > 0).sum().item() for key in one] == [4, 4]
+        gradients = [one[key] for key in one if key.endswith("logits")]
+        assert [(each.abs().sum(1) > 0).sum().item() for each in gradients] == [4, 4]
+
+
+class Small(nn.Module):
+    """A network of a few weights, with batch normalisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(12, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3))
+
+    def forward(self, images):
+        return self.layers(images.flatten(1) / 255)
+
+
+def mixture_gradient(ranks, path, lambda_u):
+    """DivideMix's step of both networks on 7 images of 2 x 2, of which 4 and 3 are labelled."""
+    torch.manual_seed(0)
+    labels = torch.arange(7) % 3
+    recipe = FINETUNE["dividemix"](cross_entropy_epochs=1, lambda_u=lambda_u)
+    method = dividemix.Method(recipe, Small, as_they_are, labels, 3, Noise("symmetric", 0.4), ranks)
+    method.clean.copy_(torch.tensor([[0.9, 0.2, 0.8, 0.1, 0.7, 0.3, 0.6], [0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.4]]))
+    rows = ranks.rows(7)
+    images = torch.randint(256, (7, 2, 2, 3), dtype=torch.uint8)[rows]
+    wrapped, losses = ranks.wrap(method, in_turns=True), []
+    for turn in method.turns:
+        generator = torch.Generator().manual_seed(1)
+        loss, _ = wrapped(Batch(images, torch.arange(7)[rows], rows, 7, ranks.world, generator, 9.5, turn))
+        loss.backward()
+        losses.append(loss.detach())
+    gradients = {key: value.grad for key, value in method.named_parameters()}
+    return {"losses": torch.stack(losses), **gradients, **dict(method.named_buffers())}
+
+
+@pytest.mark.parametrize("lambda_u", [0.0, 25.0])
+def test_mixtures_on_two_ranks_are_those_on_one(tmp_path, lambda_u):
+    """Partners of a mixture come from the other rank, and the mean prediction is over both."""
+    found = on_two_ranks(partial(mixture_gradient, lambda_u=lambda_u), tmp_path)
+    one = mixture_gradient(Ranks(0, 1, CPU), None, lambda_u)
+    torch.testing.assert_close(
+        torch.stack([rank["losses"] for rank in found]).mean(0), one.pop("losses"), atol=1e-6, rtol=1e-5
+    )
+    for key, value in one.items():
+        for rank in found:
+            torch.testing.assert_close(rank[key], value, atol=1e-5, rtol=1e-4, check_dtype=False)
 
 
 class StopOnSecondRank(Control):

@@ -89,11 +89,12 @@ def toy_loop(
     torch.manual_seed(0)
     pixels = toy_images()
     ranks = Ranks(int(os.environ.get("RANK", 0)), world, torch.device("cpu"))
+    method = make()
     loop = Loop(
-        method=make(),
+        method=method,
         recipe=recipe,
         seed=0,
-        order=lambda epoch: order.even_batches(COUNT, BATCH, 0, epoch),
+        order=lambda epoch: [order.Step(rows, method.turns) for rows in order.even_batches(COUNT, BATCH, 0, epoch)],
         images=lambda steps: (pixels[rows] for rows in steps),
         end_epoch=lambda epoch, history: {"epochs_before": len(history)},
         epoch_saved=lambda history: None,

@@ -9,16 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from noisewise.data.augment import evaluation_view
 from noisewise.data.loader import ImageSource
 from noisewise.data.pack import Pack
 from noisewise.data.subset import training_images
+from noisewise.evaluate.passes import Pass
 from noisewise.runs.config import Normalise
-from noisewise.train.precision import autocast
 from noisewise.train.ranks import Ranks
 
 PROBE_IMAGES = 5_000  # of each split at most: classifiers are fitted to them on one core while a GPU waits
-BATCH = 256
 
 
 def extract(
@@ -40,15 +38,9 @@ def extract(
         source: serves at least `indices`.
         resolution: R, pixels. precision: as in recipes.
     """
-    mine = indices[ranks.rows(len(indices))]
-    steps = [mine[start : start + BATCH] for start in range(0, len(mine), BATCH)]
-    parts = [torch.empty(0, encoder.out_features, device=ranks.device)]
-    with _evaluating(encoder, ranks), torch.inference_mode():
-        for images in source.batches(steps):
-            view = evaluation_view(images, resolution, normalise)
-            with autocast(precision, ranks.device):
-                parts.append(encoder(view).float())
-        return ranks.gather_rows(torch.cat(parts), len(indices)).cpu().numpy()
+    with _evaluating(encoder, ranks):
+        found = Pass(source, resolution, normalise, precision, ranks).over(indices, encoder, encoder.out_features)
+    return found.cpu().numpy()
 
 
 def probe_images(pack: Pack, fraction: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

@@ -6,8 +6,9 @@ Two networks see the same batch. Each picks the share R(t) of the batch on which
     R(t) = 1 - tau * min(t / T_k, 1)
 
 Networks fit clean labels first, so small losses are likely clean ones; exchanging the picks keeps the two from
-confirming their own mistakes. Two things differ from the original code on purpose: each loss is averaged over the pick
-once (the original divides an average by the count again), and predictions average both networks' probabilities.
+confirming their own mistakes. tau is told or estimated (`noisewise.finetune.noise_rate`). Two things differ from the
+original code on purpose: each loss is averaged over the pick once (the original divides an average by the count again),
+and predictions average both networks' probabilities.
 Checked against hand-computed picks and schedules, and two ranks against one.
 """
 
@@ -20,8 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from noisewise.errors import RunError
-from noisewise.finetune.method import FinetuneMethod
+from noisewise.finetune.method import FinetuneMethod, Look
+from noisewise.finetune.noise_rate import estimated_rate, told_rate
+from noisewise.runs.methods import CoTeaching
 from noisewise.train.method import Batch
 
 
@@ -38,13 +40,34 @@ def small_loss(losses: Tensor, share: float) -> Tensor:
 
 
 class Method(FinetuneMethod):
-    """Two networks; what is random in their initial weights is drawn for each."""
+    """Two networks; what is random in their initial weights is drawn for each.
+
+    estimate: of the noise rate, where it is to be estimated: 0 in the first epoch, then found anew at the start of each
+        epoch of the ramp.
+    """
+
+    recipe: CoTeaching
+    estimate: Tensor
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         self.first = self.new_network()
         self.second = self.new_network()
-        self.rate = assumed_rate(self.recipe.assume_rate, self.noise.rate)
+        self.told = told_rate(self.recipe.assume_rate, self.noise.rate)
+        self.register_buffer("estimate", torch.zeros((), dtype=torch.float64))
+
+    def begin_epoch(self, epoch: int, look: Look) -> None:
+        if self.told is None and 1 <= epoch <= max(1, self.recipe.ramp_epochs):
+            self.estimate.fill_(estimated_rate([look(self.first), look(self.second)], self.labels))
+            self.ranks.same_buffers(self)  # processors may round differently
+
+    @property
+    def rate(self) -> float:
+        """What the method takes for the noise rate."""
+        return float(self.estimate) if self.told is None else self.told
+
+    def findings(self) -> dict[str, Any]:
+        return {"assume_rate": self.recipe.assume_rate, "assumed_rate": self.rate}
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         images, labels = self.view(batch)
@@ -61,20 +84,3 @@ class Method(FinetuneMethod):
 
     def predict(self, images: Tensor) -> Tensor:
         return (self.first(images).float().softmax(dim=1) + self.second(images).float().softmax(dim=1)) / 2
-
-
-def assumed_rate(assume_rate: float | str, nominal: float) -> float:
-    """The noise rate that the method is told.
-
-    Raises:
-        RunError: config, if the recipe's `assume_rate` is neither "known" nor a rate in [0, 1).
-    """
-    if assume_rate == "known":
-        return nominal
-    if isinstance(assume_rate, str) or not 0 <= assume_rate < 1:
-        raise RunError(
-            "config",
-            f"assume_rate is {assume_rate!r}",
-            "Set assume_rate to known, or to a rate of at least 0 and below 1, and submit the grid again.",
-        )
-    return float(assume_rate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +21,7 @@ from noisewise.data.subset import training_images
 from noisewise.errors import RunError
 from noisewise.evaluate.difficulty import separability
 from noisewise.evaluate.features import probe_images
+from noisewise.evaluate.passes import Pass
 from noisewise.finetune.evaluator import Evaluator
 from noisewise.finetune.groups import with_groups
 from noisewise.finetune.initial_features import initial_features
@@ -30,7 +32,6 @@ from noisewise.runs.config import Finetune
 from noisewise.runs.folder import RunFolder, Settings
 from noisewise.runs.recipe import Recipe
 from noisewise.track import Tracker
-from noisewise.train import order
 from noisewise.train.control import Control
 from noisewise.train.loop import Loop
 from noisewise.train.ranks import Ranks
@@ -58,13 +59,15 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
     with ExitStack() as stack:
         source = stack.enter_context(closing(open_images(pack, ranks.device, shown)))
         tracker = stack.enter_context(closing(Tracker(folder, run, settings))) if ranks.first else None
+        look = partial(Pass.of(run, source, ranks).logits, train, len(pack.classes))
         evaluator = Evaluator(run, noise, folder, method, pack, source, ranks)
         place = Loop(
             method=method,
             recipe=run.recipe,
             seed=run.seed,
-            order=lambda epoch: order.even_batches(len(train), run.recipe.batch, run.seed, epoch),
+            order=lambda epoch: method.order(epoch, run.seed),
             images=lambda steps: source.batches([train[step] for step in steps]),
+            begin_epoch=lambda epoch: method.begin_epoch(epoch, look),
             end_epoch=lambda epoch, history: evaluator.score_epoch(epoch),
             epoch_saved=evaluator.keep_best,
             folder=folder,
@@ -79,6 +82,7 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
             return {}
         result = {
             **evaluator.final_scores(place.history),
+            **method.findings(),
             "epochs": run.recipe.epochs,
             "classes": pack.classes,
             "train_images": len(train),

@@ -6,13 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import torch
 
-from noisewise.data.augment import evaluation_view
 from noisewise.data.loader import ImageSource
 from noisewise.data.noise import LabelSet
 from noisewise.data.pack import Pack
 from noisewise.evaluate.memorisation import memorisation
+from noisewise.evaluate.passes import Pass
 from noisewise.evaluate.scores import score
 from noisewise.evaluate.selection import BY_CLASS, SCORES, best_and_last
 from noisewise.finetune.method import FinetuneMethod
@@ -21,10 +20,7 @@ from noisewise.runs.config import Finetune, Noise
 from noisewise.runs.files import replacing
 from noisewise.runs.folder import RunFolder
 from noisewise.train import checkpoint
-from noisewise.train.precision import autocast
 from noisewise.train.ranks import Ranks
-
-BATCH = 256
 
 
 class Evaluator:
@@ -56,6 +52,7 @@ class Evaluator:
         self.ranks = ranks
         validation, self.selected_by = validation_labels(pack, noise, run.recipe.select)
         self._labels = {"val": validation, "test": pack.labels[pack.indices("test")]}
+        self._pass = Pass.of(run, source, ranks)
         self._test: tuple[int, np.ndarray] | None = None  # the epoch that was scored last, and what it predicted
 
     def score_epoch(self, epoch: int) -> dict[str, Any]:
@@ -132,14 +129,6 @@ class Evaluator:
                 scores |= {f"{name}_{epoch}": value for name, value in found.items()}
         return scores
 
-    @torch.inference_mode()
     def predict(self, indices: np.ndarray) -> np.ndarray:
         """Class probabilities, float32 [n, C], of the pack's samples `indices`, by the method in evaluation mode."""
-        mine = indices[self.ranks.rows(len(indices))]
-        steps = [mine[start : start + BATCH] for start in range(0, len(mine), BATCH)]
-        parts = [torch.empty(0, len(self.pack.classes), device=self.ranks.device)]
-        for images in self.source.batches(steps):
-            view = evaluation_view(images, self.run.recipe.resolution, self.run.normalise)
-            with autocast(self.run.recipe.precision, self.ranks.device):
-                parts.append(self.method.predict(view).float())
-        return self.ranks.gather_rows(torch.cat(parts), len(indices)).cpu().numpy()
+        return self._pass.over(indices, self.method.predict, len(self.pack.classes)).cpu().numpy()

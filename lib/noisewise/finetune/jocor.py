@@ -13,13 +13,11 @@ against one.
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 from torch.nn import functional as F
 
-from noisewise.finetune.coteaching import assumed_rate, keep_share, small_loss
-from noisewise.finetune.method import FinetuneMethod
+from noisewise.finetune import coteaching
+from noisewise.finetune.coteaching import keep_share, small_loss
 from noisewise.runs.methods import JoCoR
 from noisewise.train.method import Batch
 
@@ -32,16 +30,10 @@ def joint_losses(first: Tensor, second: Tensor, labels: Tensor, agreement: float
     return (1 - agreement) * labelled + agreement * apart
 
 
-class Method(FinetuneMethod):
-    """Two networks; what is random in their initial weights is drawn for each."""
+class Method(coteaching.Method):
+    """Co-teaching's two networks and its noise rate, with a loss and a pick in common."""
 
     recipe: JoCoR
-
-    def __init__(self, *parts: Any) -> None:
-        super().__init__(*parts)
-        self.first = self.new_network()
-        self.second = self.new_network()
-        self.rate = assumed_rate(self.recipe.assume_rate, self.noise.rate)
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         images, labels = self.view(batch)
@@ -51,6 +43,3 @@ class Method(FinetuneMethod):
         pick = small_loss(self.ranks.gather_rows(losses, batch.total), share)
         loss = (losses * pick[batch.rows]).sum() * (batch.world / pick.sum())
         return loss, {"keep_share": losses.new_full((), share)}
-
-    def predict(self, images: Tensor) -> Tensor:
-        return (self.first(images).float().softmax(dim=1) + self.second(images).float().softmax(dim=1)) / 2

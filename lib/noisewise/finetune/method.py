@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -10,7 +11,11 @@ from noisewise.data.augment import Augmenter
 from noisewise.runs.config import Noise
 from noisewise.runs.recipe import Recipe
 from noisewise.train.method import Batch, Method
+from noisewise.train.order import Step, even_batches
 from noisewise.train.ranks import Ranks
+
+# A network's logits of all training images, float32 [train_images, C], in their order, the same on every rank.
+Look = Callable[[nn.Module], Tensor]
 
 
 class FinetuneMethod(Method):
@@ -51,6 +56,22 @@ class FinetuneMethod(Method):
     def view(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One random view of the batch's images, float [n, 3, R, R], and their noisy labels, int64 [n]."""
         return self.augment(batch.images, batch.generator, batch.rows, batch.total), self.labels[batch.index]
+
+    def begin_epoch(self, epoch: int, look: Look) -> None:
+        """Called on every rank before an epoch's first step, in evaluation mode; not on resuming in its middle.
+
+        What it finds out must outlive the step in buffers, and be the same on every rank. A `look` costs a pass over
+        all training images, without augmentation.
+        """
+
+    def order(self, epoch: int, seed: int) -> list[Step]:
+        """The epoch's global batches: a function of the arguments and of buffers, the same on every rank."""
+        batches = even_batches(len(self.labels), self.recipe.batch, seed, epoch)
+        return [Step(rows, self.turns) for rows in batches]
+
+    def findings(self) -> dict[str, Any]:
+        """What the result is to say of the method itself, when training is over: plain values by name."""
+        return {}
 
     def predict(self, images: Tensor) -> Tensor:
         """Class probabilities [n, classes] of normalised images [n, 3, R, R], in evaluation mode."""

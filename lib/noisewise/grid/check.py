@@ -10,7 +10,7 @@ from noisewise.grid.names import READERS
 from noisewise.runs.backbones import check_backbone
 from noisewise.runs.config import Source
 from noisewise.runs.intensity import parse_intensity
-from noisewise.runs.methods import BarlowTwins, JigMag, Jigsaw
+from noisewise.runs.methods import BarlowTwins, DivideMix, JigMag, Jigsaw
 from noisewise.runs.puzzles import check_jigmag, check_jigsaw
 from noisewise.runs.recipe import Augmentation, PretrainRecipe, Recipe
 
@@ -26,6 +26,7 @@ LEGAL = {
     "precision": ("auto", "fp32", "bf16"),
     "train": ("all", "head"),
     "select": ("clean", "noisy"),
+    "confidence_penalty": ("auto", "always", "never"),
 }
 MOST = 1e9
 RANGES = {
@@ -47,6 +48,10 @@ RANGES = {
     "projector_hidden": (1, MOST),
     "projector_out": (1, MOST),
     "ramp_epochs": (0, MOST),
+    "cross_entropy_epochs": (1, MOST),
+    "threshold": (0, 0.9999),
+    "alpha": (1e-3, 1e3),
+    "lambda_u": (0, 1e4),
     "agreement": (0, 1),
     "strength": (0, 1e3),
     "target_momentum": (0, 0.999999),
@@ -113,8 +118,8 @@ def check_recipe(recipe: Recipe, where: str) -> None:
     if isinstance(recipe, JigMag):
         check_jigmag(recipe, where)
     rate = getattr(recipe, "assume_rate", "known")
-    if rate != "known" and (isinstance(rate, str) or not 0 <= rate < 1):
-        raise UserError(f"{where}: assume_rate is {rate!r}; it must be known, or at least 0 and below 1.")
+    if rate not in ("known", "estimated") and (isinstance(rate, str) or not 0 <= rate < 1):
+        raise UserError(f"{where}: assume_rate is {rate!r}; it must be known, estimated, or at least 0 and below 1.")
     queue = getattr(recipe, "queue", "auto")
     if queue != "auto" and (isinstance(queue, str) or queue < recipe.batch or queue % recipe.batch):
         raise UserError(f"{where}: queue is {queue!r}; it must be auto, or a multiple of the batch, {recipe.batch}.")
@@ -143,6 +148,11 @@ def _check_augmentation(augmentation: Augmentation, part: str, where: str) -> No
 
 
 def _check_schedule(recipe: Recipe, where: str) -> None:
+    if isinstance(recipe, DivideMix) and recipe.cross_entropy_epochs >= recipe.epochs:
+        raise UserError(
+            f"{where}: cross_entropy_epochs is {recipe.cross_entropy_epochs}, and there are only {recipe.epochs} "
+            "epochs, so the labels would never be divided; set cross_entropy_epochs lower."
+        )
     if recipe.warmup_epochs >= recipe.epochs and recipe.warmup_epochs:
         raise UserError(
             f"{where}: warmup_epochs is {recipe.warmup_epochs:g}, and there are only {recipe.epochs} epochs, so the "

@@ -13,6 +13,7 @@ from typing import Any
 
 from noisewise.runs.backbones import has_small_stem, patch
 from noisewise.runs.config import Finetune, Prepare, Pretrain, Run
+from noisewise.runs.methods import DivideMix
 from noisewise.runs.recipe import Recipe
 
 # Multiply-adds of a ResNet's forward pass at 224 px with the standard stem, 1e9 (torchvision's table of models).
@@ -24,6 +25,7 @@ VIT_WIDTH = {"vit_tiny": 192, "vit_small": 384}
 VIT_LAYERS = 12
 ASSUMED_TFLOPS = {"cuda": 20.0, "cpu": 0.04}  # per GPU, per core: assumed, never measured by us
 IMAGES_WHEN_UNKNOWN = 10_000
+CLEAN = 0.6  # share of the labels that DivideMix takes for clean: assumed
 
 # Passes per image and epoch: views times networks.
 PASSES = {
@@ -36,7 +38,6 @@ PASSES = {
     "bigbigan": 6,
     "coteaching": 2,
     "jocor": 2,
-    "dividemix": 8,
 }
 HEAD_ONLY = 1 / 3  # of a pass: a frozen encoder goes forward only
 
@@ -65,8 +66,22 @@ def passes(run: Run, images: int, train_share: float) -> float:
     """Training passes of a run over its fraction of the training images of a dataset of `images`."""
     if isinstance(run, Prepare):
         return 0.0
+    per_epoch = _dividemix(run.recipe) if isinstance(run.recipe, DivideMix) else PASSES.get(run.method, 1)
     part = HEAD_ONLY if _trained(run) == "head" else 1
-    return run.recipe.epochs * images * train_share * run.fraction * PASSES.get(run.method, 1) * part
+    return run.recipe.epochs * images * train_share * run.fraction * per_epoch * part
+
+
+def _dividemix(recipe: DivideMix) -> float:
+    """Passes an image and epoch, of both networks, on average over the epochs; a pass forward only is a third.
+
+    A step has as many labelled as unlabelled images, in two views each: the network that learns guesses all of them,
+    the other the unlabelled ones, and the mixtures are learnt from: of all, or without `lambda_u` of the labelled.
+    Before, each network looks at all images once.
+    """
+    views = 2 * 2 * CLEAN  # of each network's steps, for an image of the training set
+    divided = 2 * (views * (1 + 1 / 2) / 3 + (views if recipe.lambda_u else views / 2) + 1 / 3)
+    share = min(recipe.cross_entropy_epochs / recipe.epochs, 1)
+    return share * 2 + (1 - share) * divided
 
 
 def kind(run: Run) -> tuple[Any, ...]:

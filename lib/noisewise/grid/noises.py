@@ -79,7 +79,8 @@ def check_assumption(noise: Noise, method: str, recipe: Recipe, where: str) -> N
     if noise.kind == "given" and getattr(recipe, "assume_rate", None) == "known":
         raise UserError(
             f"{where}: {method} has assume_rate=known, and the rate of given labels is not known; set "
-            f"recipe.finetune.{method}.assume_rate (in a single run: assume_rate) to a number, such as 0.2."
+            f"recipe.finetune.{method}.assume_rate (in a single run: assume_rate) to estimated, or to a "
+            "number, such as 0.2."
         )
 
 

@@ -22,9 +22,10 @@ from noisewise.pretrain.prober import PROBES
 from noisewise.runs.config import Pretrain
 from noisewise.runs.folder import RunFolder, Settings
 from noisewise.track import Tracker
-from noisewise.train import checkpoint, order
+from noisewise.train import checkpoint
 from noisewise.train.control import Control
 from noisewise.train.loop import Loop
+from noisewise.train.order import Step, full_batches
 from noisewise.train.ranks import Ranks
 from noisewise.train.seeds import seed_everything
 
@@ -54,7 +55,9 @@ def pretrain(run: Pretrain, folder: RunFolder, settings: Settings, ranks: Ranks,
             method=method,
             recipe=recipe,
             seed=run.seed,
-            order=lambda epoch: order.full_batches(len(train), recipe.batch, run.seed, epoch),
+            order=lambda epoch: [
+                Step(rows, method.turns) for rows in full_batches(len(train), recipe.batch, run.seed, epoch)
+            ],
             images=lambda steps: source.batches([train[step] for step in steps]),
             begin=looks.begin,
             end_epoch=lambda epoch, history: looks.end_epoch(epoch),

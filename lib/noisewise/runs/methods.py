@@ -183,7 +183,8 @@ class CoTeaching(FinetuneRecipe):
     """Co-teaching (arXiv 1804.06872): R(t) = 1 - rate * min(t / ramp_epochs, 1).
 
     assume_rate: the noise rate that the method is told; "known" is the label set's nominal rate (as in the papers,
-        and not to be had in real use), a number is an assumption of yours.
+        and not to be had in real use), "estimated" is found while training (`noisewise.finetune.noise_rate`), a
+        number is an assumption of yours.
     """
 
     assume_rate: float | str = "known"
@@ -198,6 +199,33 @@ class JoCoR(CoTeaching):
     """
 
     agreement: float = 0.9
+
+
+@dataclass(frozen=True)
+class DivideMix(FinetuneRecipe):
+    """DivideMix (arXiv 2002.07394), with its authors' settings for CIFAR-10; those for photographs are in recipe paper.
+
+    batch: half of it labelled images, half unlabelled ones; as labelled all, before there is a split.
+    cross_entropy_epochs: before the first split (the paper's warm-up; `warmup_epochs` is the learning rate's).
+    confidence_penalty: in those epochs: "always", "never", or "auto": unless the noise is symmetric, or none.
+    threshold: of the probability of being clean, above which a label is kept. temperature: of the sharpening.
+    alpha: MixUp's weights are of Beta(alpha, alpha). lambda_u: weight of the unlabelled loss, reached from 0 within
+        ramp_epochs after the first split; with 0, unlabelled images are mixed in only.
+    """
+
+    epochs: int = 300
+    lr: float = 0.02
+    weight_decay: float = 5e-4
+    schedule: str = "step"
+    step_at: list[float] = field(default_factory=lambda: [0.5])
+    step_factor: float = 0.1
+    cross_entropy_epochs: int = 10
+    confidence_penalty: str = "auto"
+    threshold: float = 0.5
+    temperature: float = 0.5
+    alpha: float = 4.0
+    lambda_u: float = 25.0
+    ramp_epochs: float = 16.0
 
 
 @dataclass(frozen=True)
@@ -245,7 +273,7 @@ PRETRAIN: dict[str, type[Recipe]] = {
 FINETUNE: dict[str, type[Recipe]] = {
     "cross_entropy": CrossEntropy,
     "coteaching": CoTeaching,
-    "dividemix": FinetuneRecipe,
+    "dividemix": DivideMix,
     "jocor": JoCoR,
     "elr": ELR,
     "gce": GCE,

@@ -27,6 +27,7 @@ from noisewise.train import checkpoint
 from noisewise.train.control import Control, Interrupted
 from noisewise.train.method import Batch, Method
 from noisewise.train.optimiser import build_optimiser, set_learning_rate
+from noisewise.train.order import Step
 from noisewise.train.precision import autocast
 from noisewise.train.ranks import Ranks
 from noisewise.train.schedule import learning_rate
@@ -35,7 +36,7 @@ from noisewise.train.seeds import seed_everything, torch_generator
 AGREE_EVERY = 16  # steps between the moments when several ranks agree on stopping: agreeing costs a round trip
 CHECK_NAN_EVERY = 50  # steps between looks at the loss on a GPU, where a look waits for it
 
-Steps = Sequence[np.ndarray]
+Part = tuple[np.ndarray, Tensor, int]  # this rank's rows of a part of a batch, their images, the part's whole size
 History = list[dict[str, Any]]
 
 
@@ -43,6 +44,7 @@ History = list[dict[str, Any]]
 class Place:
     """Where a training is: `step` steps of epoch `epoch` are done; what they summed to; and what the epochs left.
 
+    sums, counts: by name, what is logged times the images that it was the mean of, and those images.
     seconds: that the epoch has taken so far. waited: of them, for images.
     """
 
@@ -52,6 +54,7 @@ class Place:
     seconds: float = 0.0
     waited: float = 0.0
     sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     history: History = field(default_factory=list)
 
 
@@ -60,7 +63,7 @@ class Loop:
 
     Args:
         method: on the device already. On rank 0 its state is saved; all ranks load the same.
-        order: epoch -> the global batches, as positions in the training set.
+        order: epoch -> the steps. It is called once `begin_epoch` is, or was before the run was resumed.
         images: positions, this rank's rows of each part of each batch -> uint8 [n, S, S, 3] on the device, in that
             order.
         end_epoch: called after every epoch on every rank with the epoch and the history so far; what it returns
@@ -70,6 +73,7 @@ class Loop:
             end without a checkpoint unless one is due: it may take longer to write than the epoch took.
         tracker: on rank 0; None elsewhere.
         begin: what there is to say before the first epoch; unless it is nothing, the metrics have it as epoch -1.
+        begin_epoch: called with the epoch on every rank before its first step; not on resuming in its middle.
     """
 
     def __init__(
@@ -77,8 +81,8 @@ class Loop:
         method: Method,
         recipe: Recipe,
         seed: int,
-        order: Callable[[int], Steps],
-        images: Callable[[Steps], Iterator[Tensor]],
+        order: Callable[[int], Sequence[Step]],
+        images: Callable[[Sequence[np.ndarray]], Iterator[Tensor]],
         end_epoch: Callable[[int, History], dict[str, Any]],
         epoch_saved: Callable[[History], None] | None,
         folder: RunFolder,
@@ -87,6 +91,7 @@ class Loop:
         control: Control,
         tracker: Tracker | None,
         begin: Callable[[], dict[str, Any]] = dict,
+        begin_epoch: Callable[[int], None] | None = None,
     ) -> None:
         self.method = method
         self.recipe = recipe
@@ -101,6 +106,7 @@ class Loop:
         self.control = control
         self.tracker = tracker
         self.begin = begin
+        self.begin_epoch = begin_epoch
         self.step_method = ranks.wrap(method, method.global_norm, in_turns=len(set(method.turns)) > 1)
         self.optimisers = {turn: build_optimiser(recipe, method.trained(turn), ranks.device) for turn in method.turns}
         self.place = Place()
@@ -120,21 +126,27 @@ class Loop:
         return self.place
 
     def _epoch(self) -> None:
-        epoch, steps = self.place.epoch, self.order(self.place.epoch)
-        left = [np.array_split(step, self.recipe.accumulate) for step in steps[self.place.step :]]
-        mine = [[part[self.ranks.rows(len(part))] for part in parts] for parts in left]
+        epoch, started, seconds = self.place.epoch, time.monotonic(), self.place.seconds
+        if self.place.step == 0 and self.begin_epoch:
+            self.method.eval()
+            self.begin_epoch(epoch)
+        steps = self.order(epoch)
+        left = [(step.turns, np.array_split(step.rows, self.recipe.accumulate)) for step in steps[self.place.step :]]
         self.method.train()
-        started, seconds = time.monotonic(), self.place.seconds
-        images = self.images([rows for parts in mine for rows in parts])
+        images = self.images([self._mine(part) for _, parts in left for part in parts])
         try:
-            for parts, sizes in zip(mine, ([len(part) for part in parts] for parts in left), strict=True):
-                self._step(epoch, [(rows, self._next(images)) for rows in parts], sizes, len(steps))
+            for turns, parts in left:
+                ready = [(self._mine(part), self._next(images), len(part)) for part in parts]
+                self._step(epoch, ready, turns, len(steps))
                 self.place.seconds = seconds + time.monotonic() - started
                 self._maybe_save(len(steps))
             self._check_finite()  # waits for a GPU to be done: only now is the epoch's time known
             self.place.seconds = seconds + time.monotonic() - started
         finally:
             images.close()
+
+    def _mine(self, part: np.ndarray) -> np.ndarray:
+        return part[self.ranks.rows(len(part))]
 
     def _next(self, images: Iterator[Tensor]) -> Tensor:
         """The next images, and how long they were waited for."""
@@ -143,25 +155,27 @@ class Loop:
         self.place.waited += time.monotonic() - began
         return pixels
 
-    def _step(self, epoch: int, parts: list[tuple[np.ndarray, Tensor]], sizes: list[int], steps: int) -> None:
-        """One global batch, in parts of `sizes` images over all ranks: a step of each turn's optimiser, in order."""
-        now, turns = epoch + (self.place.step + 0.5) / steps, self.method.turns
-        sums: dict[str, Tensor] = {}
+    def _step(self, epoch: int, parts: list[Part], turns: Sequence[str], steps: int) -> None:
+        """One global batch, in parts: a step of each turn's optimiser, in order."""
+        now, total = epoch + (self.place.step + 0.5) / steps, sum(size for *_, size in parts)
         for number, turn in enumerate(turns):
             seed_everything("step", self.seed, epoch, self.place.step, number, self.ranks.rank)
             optimiser = self._take_turn(turn, learning_rate(self.recipe, now))
-            for part, (rows, pixels) in enumerate(parts):
-                batch = self._batch(rows, pixels, sizes[part], now, turn, (epoch, self.place.step, number, part))
-                last = part == len(parts) - 1
-                loss, statistics = self._backward(batch, sizes[part] / sum(sizes), last)
+            for part, (rows, pixels, size) in enumerate(parts):
+                batch = self._batch(rows, pixels, size, now, turn, (epoch, self.place.step, number, part))
+                loss, statistics = self._backward(batch, size / total, last=part == len(parts) - 1)
                 named = {f"{turn}_loss": loss} if len(self.optimisers) > 1 else {}
-                for name, value in {**named, **statistics}.items():
-                    share = sizes[part] / turns.count(turn)
-                    sums[name] = sums.get(name, 0.0) + value.detach().double() * share
-                sums["loss"] = sums.get("loss", 0.0) + loss.detach().double() * (sizes[part] / len(turns))
+                self._note({"loss": loss, **named, **statistics}, size)
             optimiser.step()
         self.method.after_step()
-        self._count(sums, sum(sizes))
+        self._count(total)
+
+    def _note(self, values: dict[str, Tensor], images: int) -> None:
+        """Add the means over so many images to the epoch's sums, on the device: no value is waited for."""
+        place = self.place
+        for name, value in values.items():
+            place.sums[name] = place.sums.get(name, 0.0) + value.detach().double() * images
+            place.counts[name] = place.counts.get(name, 0) + images
 
     def _take_turn(self, turn: str, lr: float) -> torch.optim.Optimizer:
         """The turn's optimiser, at its learning rate; gradients are wanted by what it moves, and by nothing else."""
@@ -196,10 +210,7 @@ class Loop:
             (loss * share).backward()
         return loss, statistics
 
-    def _count(self, sums: dict[str, Tensor], total: int) -> None:
-        """Add a step to the epoch's sums, on the device: no value is waited for."""
-        for name, value in sums.items():
-            self.place.sums[name] = self.place.sums.get(name, 0.0) + value
+    def _count(self, total: int) -> None:
         self.place.step += 1
         self.place.images += total
         if self.ranks.device.type == "cpu" or self.place.step % CHECK_NAN_EVERY == 0:
@@ -218,7 +229,7 @@ class Loop:
         place = self.place
         names = sorted(place.sums)
         sums = self.ranks.sum(torch.stack([torch.as_tensor(place.sums[name]) for name in names])) / self.ranks.world
-        means = {name: float(value) / place.images for name, value in zip(names, sums.tolist(), strict=True)}
+        means = {name: value / place.counts[name] for name, value in zip(names, sums.tolist(), strict=True)}
         record = {
             "epoch": place.epoch,
             "step": place.step,

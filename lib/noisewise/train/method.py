@@ -58,7 +58,8 @@ class Method(nn.Module):
     logged: detached scalars, averaged over ranks and over the epoch.
 
     turns: the optimiser steps that a batch is good for, by name, in order; a name may come twice. Each name has an
-        optimiser of its own over `trained(name)`, and in its turn no other parameters want gradients.
+        optimiser of its own over `trained(name)`, and in its turn no other parameters want gradients. An order of the
+        method's own may give each batch to some of them only (`noisewise.train.order.Step`).
     global_norm: whether batch normalisation spans the rows of all ranks.
     """
 

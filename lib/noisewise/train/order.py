@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 
 from noisewise.errors import RunError
 from noisewise.train.seeds import numpy_generator
+
+
+class Step(NamedTuple):
+    """One global batch: positions in the training set; and the turns it is for (`noisewise.train.method.Method`)."""
+
+    rows: np.ndarray
+    turns: Sequence[str]
 
 
 def full_batches(count: int, batch: int, seed: int, epoch: int) -> list[np.ndarray]:
@@ -32,6 +42,30 @@ def even_batches(count: int, batch: int, seed: int, epoch: int) -> list[np.ndarr
     """
     order = numpy_generator("order", seed, epoch).permutation(count)
     return np.array_split(order, max(1, -(-count // batch)))
+
+
+def paired_batches(
+    labelled: np.ndarray, unlabelled: np.ndarray, batch: int, seed: int, epoch: int, turn: str
+) -> list[np.ndarray]:
+    """Every labelled position once, in batches of at most `batch`, half of which are unlabelled ones.
+
+    Of those a batch has as many as of the others, or all where they are fewer: one random permutation of them after
+    the other. The two kinds lie evenly among each other, so that each rank and each part of a batch has its share.
+    """
+    generator = numpy_generator("order", seed, epoch, turn)
+    order = generator.permutation(labelled)
+    batches = np.array_split(order, max(1, -(-len(order) // max(1, batch // 2))))
+    sizes = [min(len(part), len(unlabelled)) for part in batches]
+    rounds = -(-sum(sizes) // max(1, len(unlabelled)))
+    others = np.concatenate([unlabelled[:0], *(generator.permutation(unlabelled) for _ in range(rounds))])
+    others = np.split(others[: sum(sizes)], np.cumsum(sizes)[:-1])
+    return [_evenly(*pair) for pair in zip(batches, others, strict=True)]
+
+
+def _evenly(*kinds: np.ndarray) -> np.ndarray:
+    """All positions, those of each kind at equal distances from one another."""
+    places = np.concatenate([(np.arange(len(kind)) + 0.5) / max(1, len(kind)) for kind in kinds])
+    return np.concatenate(kinds)[places.argsort(kind="stable")]
 
 
 def rows_of(rank: int, world: int, total: int) -> slice:
