@@ -76,13 +76,14 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
             control=control,
             tracker=tracker,
         ).run()
+        findings = method.findings()  # of the last epoch: the method is the best one's after the next line
         evaluator.keep_training_predictions(train, noisy)
         features = initial_features(run, folder, settings, source, train, ranks)
         if not tracker:
             return {}
         result = {
             **evaluator.final_scores(place.history),
-            **method.findings(),
+            **findings,
             "epochs": run.recipe.epochs,
             "classes": pack.classes,
             "train_images": len(train),
