@@ -58,6 +58,7 @@ class Place:
     history: History = field(default_factory=list)
 
 
+@dataclass(eq=False)
 class Loop:
     """Trains a method to the recipe's last epoch, from wherever its checkpoint is.
 
@@ -76,39 +77,27 @@ class Loop:
         begin_epoch: called with the epoch on every rank before its first step; not on resuming in its middle.
     """
 
-    def __init__(
-        self,
-        method: Method,
-        recipe: Recipe,
-        seed: int,
-        order: Callable[[int], Sequence[Step]],
-        images: Callable[[Sequence[np.ndarray]], Iterator[Tensor]],
-        end_epoch: Callable[[int, History], dict[str, Any]],
-        epoch_saved: Callable[[History], None] | None,
-        folder: RunFolder,
-        settings: Settings,
-        ranks: Ranks,
-        control: Control,
-        tracker: Tracker | None,
-        begin: Callable[[], dict[str, Any]] = dict,
-        begin_epoch: Callable[[int], None] | None = None,
-    ) -> None:
-        self.method = method
-        self.recipe = recipe
-        self.seed = seed
-        self.order = order
-        self.images = images
-        self.end_epoch = end_epoch
-        self.epoch_saved = epoch_saved
-        self.folder = folder
-        self.settings = settings
-        self.ranks = ranks
-        self.control = control
-        self.tracker = tracker
-        self.begin = begin
-        self.begin_epoch = begin_epoch
+    method: Method
+    recipe: Recipe
+    seed: int
+    order: Callable[[int], Sequence[Step]]
+    images: Callable[[Sequence[np.ndarray]], Iterator[Tensor]]
+    end_epoch: Callable[[int, History], dict[str, Any]]
+    epoch_saved: Callable[[History], None] | None
+    folder: RunFolder
+    settings: Settings
+    ranks: Ranks
+    control: Control
+    tracker: Tracker | None
+    begin: Callable[[], dict[str, Any]] = dict
+    begin_epoch: Callable[[int], None] | None = None
+
+    def __post_init__(self) -> None:
+        method, ranks = self.method, self.ranks
         self.step_method = ranks.wrap(method, method.global_norm, in_turns=len(set(method.turns)) > 1)
-        self.optimisers = {turn: build_optimiser(recipe, method.trained(turn), ranks.device) for turn in method.turns}
+        self.optimisers = {
+            turn: build_optimiser(self.recipe, method.trained(turn), ranks.device) for turn in method.turns
+        }
         self.place = Place()
         self._saved = time.monotonic()
 
