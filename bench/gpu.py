@@ -41,6 +41,7 @@ try:
     from noisewise.runs.config import Finetune, Pretrain
     from noisewise.runs.folder import RunFolder
     from noisewise.track import read_metrics
+    from noisewise.train.order import Step
     from noisewise.train.precision import autocast
     from noisewise.train.ranks import Ranks
 except ModuleNotFoundError as missing:
@@ -129,7 +130,10 @@ def speed(run: Pretrain | Finetune, pack: Pack, device: torch.device, folder: Pa
             ended.append(now(device))
             return {}
 
-        loop.order = lambda epoch: make_batches(len(pack), batch, steps if epoch else FEWEST_STEPS, epoch)
+        loop.order = lambda epoch: [
+            Step(rows, loop.method.turns)
+            for rows in make_batches(len(pack), batch, steps if epoch else FEWEST_STEPS, epoch)
+        ]
         loop.images, loop.end_epoch = timed_images, end_epoch
         loop.run()
     files = RunFolder.of(folder, run)

@@ -88,7 +88,7 @@ def make_loop(path, ranks=ONE, control=None, **changes):
         method=method,
         recipe=method.recipe,
         seed=0,
-        order=lambda epoch: order.full_batches(COUNT, BATCH, 0, epoch),
+        order=lambda epoch: [order.Step(rows, method.turns) for rows in order.full_batches(COUNT, BATCH, 0, epoch)],
         images=lambda steps: (pixels[rows] for rows in steps),
         end_epoch=lambda epoch, history: {},
         epoch_saved=lambda history: None,
