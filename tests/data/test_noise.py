@@ -118,6 +118,12 @@ def test_rates_outside_the_legal_range(tmp_path, rate):
         label_set(pack_of(tmp_path), Noise("symmetric", rate))
 
 
+def test_a_matrix_may_move_every_label_of_its_classes(tmp_path):
+    noise = Noise("transition", 1.0, matrix={"0": {"1": 1.0}, "1": {"0": 1.0}})
+    found = label_set(pack_of(tmp_path), noise)
+    assert (found.labels == np.array([1, 0, 2, 3, 4])[found.clean]).all()
+
+
 def test_unknown_kind(tmp_path):
     with pytest.raises(UserError, match="unknown noise 'symetric'. Did you mean 'symmetric'"):
         label_set(pack_of(tmp_path), Noise("symetric", 0.5))

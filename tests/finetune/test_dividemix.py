@@ -158,9 +158,11 @@ def test_without_a_weight_the_unlabelled_are_mixed_in_only(monkeypatch):
     assert seen == [4, 4, 2] and statistics["unlabelled_loss"].item() == 0
 
 
-@pytest.mark.parametrize("clean", [[0.9] * 4, [0.9, 0.1, 0.1, 0.1]])
-@pytest.mark.parametrize("lambda_u", [0.0, 25.0])
-def test_no_unlabelled_images_and_few_labelled_ones_of_one_class_have_finite_gradients(clean, lambda_u):
+@pytest.mark.parametrize(
+    ("clean", "lambda_u"),
+    [([0.9] * 4, 0.0), ([0.9] * 4, 25.0), ([0.9, 0.1, 0.1, 0.1], 0.0), ([0.9, 0.1, 0.1, 0.1], 25.0), ([0.1] * 4, 25.0)],
+)
+def test_none_unlabelled_few_labelled_ones_of_one_class_or_none_have_finite_gradients(clean, lambda_u):
     method = made([torch.tensor([SURE] * 4), torch.tensor([UNSURE] * 4)], count=4, lambda_u=lambda_u)
     method.clean[1] = torch.tensor(clean)
     loss, _ = method(table_batch([0, 1, 2, 3], epoch=5.0, turn="second"))

@@ -166,6 +166,12 @@ def test_stopped_at_every_step_and_resumed_it_is_as_if_undisturbed(greys, run, t
         assert "assumed_rate" not in result and not (states[0]["clean"] == 1).all()
 
 
+def test_the_rate_that_is_known_is_the_labels_own(greys, run, tmp_path):
+    recipe = FINETUNE["coteaching"](**{**vars(run.recipe), "epochs": 1, "assume_rate": "known"})
+    _, result = train(replace(run, method="coteaching", recipe=recipe), greys, tmp_path)
+    assert result["assumed_rate"] == result["realised_rate"] != run.noise.rate
+
+
 def test_what_is_kept_is_the_best_epochs(greys, run, tmp_path):
     run = replace(run, recipe=replace(run.recipe, epochs=4))
     folder, result = train(run, greys, tmp_path)

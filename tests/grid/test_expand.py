@@ -188,6 +188,10 @@ def test_shipped_grids_can_be_run_whole(name, finetunes, pretrainings):
             ["confidence_penalty", "always, auto, never"],
         ),
         ({"finetune": ["dividemix"], "recipe": {"finetune": {"dividemix": {"threshold": 1.0}}}}, ["threshold is 1"]),
+        (
+            {"finetune": ["dividemix"], "recipe": {"finetune": {"dividemix": {"batch": 64, "accumulate": 16}}}},
+            ["without a labelled image", "at most 8"],
+        ),
         ({"recipe": {"pretrain": {"simclr": {"decay_from_epoch": 20}}}}, ["never fall", "schedule=constant"]),
         ({"recipe": {"pretrain": {"simclr": {"warmup_epochs": 20}}}}, ["warmup_epochs is 20", "never reach its peak"]),
         ({"recipe": {"pretrain": {"simclr": {"final_lr": 1}}}}, ["final_lr is 1, above lr", "set final_lr lower"]),

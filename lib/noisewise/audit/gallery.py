@@ -70,7 +70,7 @@ def render(title: str, pack: Pack, rows: Sequence[Mapping[str, str]], total: int
 def describe(rows: Sequence[Mapping[str, str]], result: Mapping[str, Any], folder: RunFolder) -> list[str]:
     """The estimate, the most doubtful labels, and where all of them are."""
     realised = result.get("realised_rate")
-    known = "" if realised is None else f"; the realised rate is {realised:.2f}"
+    known = "" if not realised else f"; the realised rate is {realised:.2f}"
     lines = [
         f"labels that are probably wrong: {result['suspects']:,} of {len(rows):,}",
         f"noise rate, estimated: {result['noise_rate_estimated']:.2f}{known}",

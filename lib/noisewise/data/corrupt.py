@@ -2,14 +2,15 @@
 
 - symmetric, class_dependent, pairflip: each label flips with the probability `rate`, to another class: any one, another
   of its group of look-alikes (arXiv 2308.04551, 2402.16734: sister papers of the study), or the next one (Co-teaching,
-  arXiv 1804.06872, figure 2). None flips to its own class, so the nominal rate is the expected one.
+  arXiv 1804.06872, figure 2). None flips to its own class, so the nominal rate is the expected one, but for
+  classes that are alone in their group: they stay clean.
 - instance: Part-dependent Label Noise (arXiv 2006.07836, algorithm 2 of its supplement): an image's look decides where
   its label flips to. Here an image is its colours on a grid of 8 x 8 (`noisewise.data.thumbnails`).
 - transition: label j is given to class i with the probability that a matrix says.
 - given: the labels that the dataset came with.
 
 Checked by chi-square against these definitions. Adding a kind is one function here, one line in `KINDS`, and its name
-in `noisewise.grid.names`, where grids are checked without importing numpy.
+in `NOISE` of `noisewise.grid.noises` and `NoiseLevels` of `noisewise.grid.files`, which do not import numpy.
 """
 
 from __future__ import annotations

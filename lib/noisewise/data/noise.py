@@ -77,7 +77,7 @@ def truth_is_known(pack: Pack, noise: Noise) -> bool:
 def _check(noise: Noise) -> None:
     if noise.kind not in KINDS:
         raise unknown("noise", noise.kind, KINDS)
-    if not 0 <= noise.rate < 1:
+    if not 0 <= noise.rate < 1 and noise.kind != "transition":  # a matrix may move all of its classes
         raise UserError(f"noise rate {noise.rate:g} of '{noise.kind}' must be at least 0 and below 1.")
 
 

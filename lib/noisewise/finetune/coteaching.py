@@ -6,9 +6,9 @@ Two networks see the same batch. Each picks the share R(t) of the batch on which
     R(t) = 1 - tau * min(t / T_k, 1)
 
 Networks fit clean labels first, so small losses are likely clean ones; exchanging the picks keeps the two from
-confirming their own mistakes. tau is told or estimated (`noisewise.finetune.noise_rate`). Two things differ from the
+confirming their own mistakes. tau is told or estimated (`noisewise.finetune.noise_rate`). Three things differ from the
 original code on purpose: each loss is averaged over the pick once (the original divides an average by the count again),
-and predictions average both networks' probabilities.
+predictions average both networks' probabilities, and R(t) is the paper's, where the code's ramp ends an epoch sooner.
 Checked against hand-computed picks and schedules, and two ranks against one.
 """
 

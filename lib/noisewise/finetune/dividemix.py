@@ -21,8 +21,9 @@ Other than in the authors' code, on purpose:
 - The ramp of lambda_u goes by the epoch in which both networks are trained, the first in its first steps.
 - Losses are never averaged over epochs, as theirs are where the noise rate, which is not known here, is .9.
 - Predictions average probabilities, not logits.
-- Where no split can be made, all labels count as clean for that epoch, w = 1: losses that are all alike, or so few
-  images in X that a rank or a part of a batch would go without. An empty U leaves its loss out.
+- Where no split can be made, all labels count as clean for that epoch, w = 1: losses that are all alike, or fewer
+  images in X than two for each rank and part of a batch. An empty U leaves its loss out, and so does a part of a batch
+  that has none of X or of U.
 What it shares with it: with unequal classes the rare one's labels have larger losses, and more of them are unlabelled.
 
 Checked against hand-computed cases of each function, and two ranks against one.
@@ -154,7 +155,7 @@ class Method(FinetuneMethod):
         mixed, targets, labelled, counts = self._mix(*self._targets(learner, other, clean, batch), clean, batch)
         log_p = learner(mixed).float().log_softmax(1)
         surprise, distance = -(targets * log_p).sum(1), (targets - log_p.exp()).square().mean(1)
-        of_labelled = (surprise * labelled).sum() * (batch.world / counts[0])
+        of_labelled = (surprise * labelled).sum() * (batch.world / counts[0].clamp(min=1))
         of_unlabelled = (distance * ~labelled).sum() * (batch.world / counts[1].clamp(min=1))
         weight = unlabelled_weight(batch.epoch, recipe.cross_entropy_epochs, recipe.ramp_epochs, recipe.lambda_u)
         log_sum = gather_with_gradient(log_p.logsumexp(0)[None]).logsumexp(0)  # of every rank's predictions

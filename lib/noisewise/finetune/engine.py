@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -43,7 +44,7 @@ def finetune(run: Finetune, folder: RunFolder, settings: Settings, ranks: Ranks,
 
     Leaves `model.pt` and `predictions.npz` of the epoch with the best validation F1, `train_predictions.npz`
     (`Evaluator`), and `audit.csv`, the training labels in the order in which to doubt them. `separability` in the
-    result is of the initial weights' features, with the clean labels of training images.
+    result is of the initial weights' features of training images.
 
     Raises:
         Interrupted: stopped on request, after saving.
@@ -127,11 +128,12 @@ def _build(
     augment = Augmenter(run.recipe.augmentation, run.allowed, run.recipe.resolution, run.normalise)
     labels = torch.from_numpy(noisy.labels)
     module = import_module(f"noisewise.finetune.{run.method}")
-    method = module.Method(run.recipe, network, augment, labels, len(classes), run.noise, ranks)
+    known = replace(run.noise, rate=noisy.realised_rate or 0.0)
+    method = module.Method(run.recipe, network, augment, labels, len(classes), known, ranks)
     return method.to(ranks.device, memory_format=torch.channels_last), loaded[0]
 
 
 def _separability(run: Finetune, pack: Pack, train: np.ndarray, features: np.ndarray) -> float | None:
-    """How far apart features of the training images keep the true classes (`noisewise.evaluate.difficulty`)."""
+    """How far apart features keep the classes, by the labels that scores go by (`noisewise.evaluate.difficulty`)."""
     judged = np.isin(train, probe_images(pack, run.fraction)[0])
     return separability(features[judged], pack.labels[train[judged]])

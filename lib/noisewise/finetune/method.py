@@ -30,7 +30,7 @@ class FinetuneMethod(Method):
         augment: makes random views of uint8 images.
         labels: int64 [train_images], the noisy training labels, by position in the training set.
         classes: how many there are.
-        noise: what is known of the noise.
+        noise: its kind, and as its rate the share of the training labels that is wrong (0 where nobody knows it).
         ranks: this process among its fellows.
     """
 
@@ -51,7 +51,7 @@ class FinetuneMethod(Method):
         self.classes = classes
         self.noise = noise
         self.ranks = ranks
-        self.labels = labels.to(ranks.device)  # no buffer: DDP would send every one of them in every step
+        self.labels = labels.to(ranks.device)  # no buffer: checkpoints need not hold what the pack's folder has
 
     def view(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One random view of the batch's images, float [n, 3, R, R], and their noisy labels, int64 [n]."""

@@ -20,14 +20,14 @@ from noisewise.finetune.loss_mixture import clean_probability
 LEAST = 1e-12  # probability
 
 
-def told_rate(assume_rate: float | str, nominal: float) -> float | None:
-    """The rate that the recipe's `assume_rate` and the label set's nominal rate say; None: it is to be estimated.
+def told_rate(assume_rate: float | str, realised: float) -> float | None:
+    """The rate that the recipe's `assume_rate` and the labels' realised rate say; None: it is to be estimated.
 
     Raises:
         RunError: config, if `assume_rate` is neither "known" nor "estimated" nor a rate in [0, 1).
     """
     if assume_rate in ("known", "estimated"):
-        return nominal if assume_rate == "known" else None
+        return realised if assume_rate == "known" else None
     if isinstance(assume_rate, str) or not 0 <= assume_rate < 1:
         raise RunError(
             "config",

@@ -105,6 +105,11 @@ def check_recipe(recipe: Recipe, where: str) -> None:
             f"{where}: a batch of {recipe.batch} in accumulate={recipe.accumulate} parts leaves fewer than two images "
             f"a part; set accumulate to at most {recipe.batch // 2}."
         )
+    if isinstance(recipe, DivideMix) and recipe.accumulate > max(1, recipe.batch // 8):
+        raise UserError(
+            f"{where}: a batch of {recipe.batch} in accumulate={recipe.accumulate} parts leaves some of them without a "
+            f"labelled image; set accumulate to at most {max(1, recipe.batch // 8)}."
+        )
     if isinstance(recipe, PretrainRecipe) and recipe.batch % recipe.accumulate:
         raise UserError(
             f"{where}: a batch of {recipe.batch} cannot be shared equally by accumulate={recipe.accumulate} parts, as "

@@ -182,9 +182,9 @@ class CrossEntropy(FinetuneRecipe):
 class CoTeaching(FinetuneRecipe):
     """Co-teaching (arXiv 1804.06872): R(t) = 1 - rate * min(t / ramp_epochs, 1).
 
-    assume_rate: the noise rate that the method is told; "known" is the label set's nominal rate (as in the papers,
-        and not to be had in real use), "estimated" is found while training (`noisewise.finetune.noise_rate`), a
-        number is an assumption of yours.
+    assume_rate: the noise rate that the method is told; "known" is the true share of wrong training labels (as in the
+        papers, and not to be had in real use), "estimated" is found while training (`noisewise.finetune.noise_rate`),
+        a number is an assumption of yours.
     """
 
     assume_rate: float | str = "known"
