@@ -19,7 +19,7 @@ from noisewise.data import subset
 from noisewise.data.augment import Augmenter
 from noisewise.data.subset import training_images
 from noisewise.errors import RunError
-from noisewise.evaluate import features
+from noisewise.evaluate import passes
 from noisewise.evaluate.features import probe_images
 from noisewise.pretrain.prober import COLLAPSED, PROBES, Prober, check
 from noisewise.runs.config import Invariance, Prepare, Pretrain
@@ -102,12 +102,12 @@ def test_what_it_finds_is_what_sklearn_finds_on_the_features():
 
 
 def test_it_asks_for_each_training_and_validation_image_once(monkeypatch):
-    monkeypatch.setattr(features, "BATCH", 16)
+    monkeypatch.setattr(passes, "BATCH", 16)
     probed = make_prober()
     whole = probed()
     pack = probed.pack
     assert probed.source.asked == [*pack.indices("train"), *pack.indices("val")]
-    monkeypatch.setattr(features, "BATCH", 1000)
+    monkeypatch.setattr(passes, "BATCH", 1000)
     assert probed() == pytest.approx(whole, rel=1e-4)
 
 
