@@ -19,7 +19,7 @@ from noisewise.data import subset
 from noisewise.data.augment import Augmenter
 from noisewise.data.subset import training_images
 from noisewise.errors import RunError
-from noisewise.evaluate import passes
+from noisewise.evaluate import features, passes
 from noisewise.evaluate.features import probe_images
 from noisewise.pretrain.prober import COLLAPSED, PROBES, Prober, check
 from noisewise.runs.config import Invariance, Prepare, Pretrain
