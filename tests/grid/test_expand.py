@@ -122,14 +122,14 @@ def test_every_method_of_the_full_grid_is_there():
 def test_a_method_without_its_file_is_missing(monkeypatch):
     monkeypatch.setattr("noisewise.grid.expand.exists", lambda stage, method: method != "dividemix")
     grid = make(finetune=["cross_entropy", "dividemix"])
-    assert set(grid.missing.values()) == {"finetune method dividemix"}
+    assert set(grid.missing.values()) == {"this version has no finetune method dividemix"}
     assert all(run.key not in grid.missing for run in grid.ready)
 
 
 def test_a_run_is_missing_when_its_parent_is(monkeypatch):
     monkeypatch.setattr("noisewise.grid.expand.exists", lambda stage, method: method != "moco_v2")
     grid = make(init=["moco_v2"])
-    assert {grid.missing[run.key] for run in grid.finetunes} == {"pretrain method moco_v2"}
+    assert {grid.missing[run.key] for run in grid.finetunes} == {"this version has no pretrain method moco_v2"}
     assert not grid.ready, "nobody needs the preparation"
 
 

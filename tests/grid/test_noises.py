@@ -93,7 +93,7 @@ def test_groups_go_into_the_runs_and_are_missed_where_there_are_none():
     dataset = DatasetFile(name="mine", source=Source(kind="folder", root="mine"))
     file = GridFile(datasets=["mine"], noise=NoiseLevels(class_dependent=[0.2]))
     (reason,) = set(expand("test", file, [dataset], load_recipe("quick")).missing.values())
-    assert reason == "groups of look-alike classes in the file of dataset mine"
+    assert reason == "dataset mine has no groups of look-alikes; list them in its file, or set groups: auto"
 
 
 def test_a_datasets_noise_has_its_seed_and_groups():

@@ -224,9 +224,9 @@ def why_missing(runs: Sequence[Run]) -> dict[str, str]:
 
 def _own_reason(run: Run) -> str:
     if isinstance(run, Prepare):
-        return "" if names.reader_exists(run.source.kind) else f"source kind {run.source.kind}"
+        return "" if names.reader_exists(run.source.kind) else f"this version has no source kind {run.source.kind}"
     if not exists(run.stage, run.method):
-        return f"{run.stage} method {run.method}"
+        return f"this version has no {run.stage} method {run.method}"
     if isinstance(run, Finetune) and run.noise.kind == "class_dependent" and not (run.noise.groups or run.noise.probe):
-        return f"groups of look-alike classes in the file of dataset {run.prepare.dataset}"
+        return f"dataset {run.prepare.dataset} has no groups of look-alikes; list them in its file, or set groups: auto"
     return ""

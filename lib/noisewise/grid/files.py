@@ -183,7 +183,7 @@ def load_recipe(
         values, where = dict(recipe), "the grid's recipe"
     else:
         values, where = read_yaml(folder, str(recipe), "recipe")
-    command_line = "recipe.… on the command line"
+    command_line = "the command line: recipe"
     layers, seen = [_recipe_layer(overrides or {}, command_line)], [where]
     if layers[0].base:
         raise UserError(f"{command_line}: a base can stand in a file only; type recipe={layers[0].base}.")

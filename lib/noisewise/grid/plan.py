@@ -50,7 +50,7 @@ def describe(plan: Plan, estimates: Sequence[tuple[str, Estimate, Estimate]]) ->
         estimates: per device, "cpu" (this machine's) or "cuda" (one GPU): of what is to do, and of the whole grid.
     """
     lines = [f"grid {plan.grid.name}: {plan.grid.about}", ""]
-    columns = ("runs", "done", "running", "to do", "retried", "not yet")
+    columns = ("runs", "done", "running", "to do", "retried", "left out")
     lines += ["  " + f"{'stage':<10}" + "".join(f"{name:>9}" for name in columns)]
     for stage in STAGES:
         runs = [run for run in plan.grid.runs if run.stage == stage]
@@ -64,7 +64,7 @@ def describe(plan: Plan, estimates: Sequence[tuple[str, Estimate, Estimate]]) ->
         )
         lines += ["  " + f"{stage:<10}" + "".join(f"{count:>9,}" for count in counts)]
     if plan.left_out:
-        lines += ["", "not yet: what this version of noisewise does not have is left out, with all that stands on it"]
+        lines += ["", "left out, with all that stands on it:"]
         lines += [f"  {reason}: {count:,} runs" for reason, count in plan.left_out.items()]
     lines += ["", f"to do: {len(plan.todo):,} runs; the whole grid: {len(plan.grid.runs):,}"]
     for device, todo, whole in estimates:

@@ -65,5 +65,5 @@ def _possible(run: Any) -> Any:
     """The run, if this version can run it and all that it stands on."""
     everything: list[Run] = [*ancestors(run), run]
     if reasons := why_missing(everything):
-        raise UserError(f"this version of noisewise does not have {', '.join(dict.fromkeys(reasons.values()))} yet.")
+        raise UserError(f"this cannot be run: {'; '.join(dict.fromkeys(reasons.values()))}.")
     return run

@@ -48,7 +48,7 @@ def describe(standing: dict[str, Any]) -> list[str]:
     for stage, counts in standing["stages"].items():
         lines.append("  " + f"{stage:<10}" + "".join(f"{counts[state.value]:>9}" for state in State))
     for reason, count in standing["left_out"].items():
-        lines.append(f"left out, not in this version: {reason} ({count} runs)")
+        lines.append(f"left out: {reason} ({count} runs)")
     for run in standing["running"]:
         lines.append(f"running  {run['run']}  {run['unit']} {run['done']}/{run['of']}  {run['words']}")
     for kind, count in Counter(failure["kind"] for failure in standing["failures"]).items():
