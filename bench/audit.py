@@ -22,7 +22,6 @@ from cleanlab.rank import get_label_quality_scores
 from sklearn.metrics import average_precision_score
 
 from noisewise import cli
-from noisewise.audit.engine import initial_features
 from noisewise.audit.estimate import estimate_noise
 from noisewise.audit.probabilities import combine, cross_validated, read_network
 from noisewise.audit.rank import rank_labels
@@ -32,6 +31,7 @@ from noisewise.data.pack import Pack, pack_folder
 from noisewise.data.prepare import prepare
 from noisewise.data.subset import training_images
 from noisewise.errors import UserError
+from noisewise.finetune.initial_features import initial_features
 from noisewise.grid import noises
 from noisewise.grid.single import single_finetune
 from noisewise.launch.here import run_here_and_now
