@@ -12,11 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightly.utils.benchmarking import knn_predict
 from sklearn.metrics import f1_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
 from noisewise.evaluate import probes
-from noisewise.evaluate.probes import knn_f1, linear_f1, rankme, spread
+from noisewise.evaluate.probes import (
+    cross_validated_probabilities,
+    knn_f1,
+    linear_classifier,
+    linear_f1,
+    rankme,
+    spread,
+)
 
 
 def blobs(seed: int, train: int = 80, val: int = 60, width: int = 6, classes: int = 4, apart: float = 0.8):
@@ -110,6 +118,25 @@ def test_linear_agrees_with_the_same_regression_descended_in_torch(seed):
     optimiser.step(loss)
     predicted = layer(asked).argmax(1).numpy()
     assert linear_f1(train, train_labels, val, val_labels, 4) == pytest.approx(macro_f1(val_labels, predicted))
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.01])
+def test_cross_validation_agrees_with_sklearns(strength):
+    features, labels, _, _ = blobs(0)
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    wanted = cross_val_predict(linear_classifier(strength), features, labels, cv=folds, method="predict_proba")
+    np.testing.assert_allclose(cross_validated_probabilities(features, labels, 4, strength), wanted, atol=1e-12)
+
+
+def test_cross_validation_does_not_remark_on_thin_classes_and_refuses_what_is_not_finite():
+    features, labels, _, _ = blobs(0)
+    labels[0] = 4  # a class of one image
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert cross_validated_probabilities(features, labels, 6).shape == (80, 6)
+    features[3, 1] = np.inf
+    with pytest.raises(ValueError, match="infinity"):
+        cross_validated_probabilities(features, labels, 6)
 
 
 @pytest.mark.parametrize("probe", [knn_f1, linear_f1])

@@ -6,6 +6,8 @@ import json
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -77,6 +79,36 @@ def test_they_are_found_once(pack, tmp_path, monkeypatch):
     assert find(pack, tmp_path) == first
 
 
+def test_of_two_at_once_one_finds_and_the_other_reads(pack, tmp_path, monkeypatch):
+    finders, really_find = [], groups._find
+
+    def slowly(*args):
+        finders.append(args)
+        time.sleep(0.3)  # long enough for the other to look
+        really_find(*args)
+
+    monkeypatch.setattr(groups, "_find", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: find(pack, tmp_path), range(2))
+    assert first == second and first.groups[0] == ["crimson", "ruby"]
+    assert len(finders) == 1
+    assert [path.suffix for path in (pack.folder / "noise").iterdir()] == [".json"]
+
+
+def test_what_another_found_meanwhile_is_left_and_gone_by(pack, tmp_path, monkeypatch):
+    """As where a machine was suspended while it was finding, and its lease taken over."""
+    path, really_confuse = pack.folder / "noise" / f"groups-{PROBE.key}.json", groups.probe_confusion
+    others = json.dumps({"groups": [["crimson", "navy"], ["lime"], ["ruby"]], "content": pack.content, "encoder": "e"})
+
+    def too_late(*args):
+        path.write_text(others)
+        return really_confuse(*args)
+
+    monkeypatch.setattr(groups, "probe_confusion", too_late)
+    assert find(pack, tmp_path).groups[0] == ["crimson", "navy"]
+    assert path.read_text() == others
+
+
 @pytest.mark.slow
 def test_another_process_with_more_threads_finds_the_same(pack, tmp_path):
     find(pack, tmp_path)
@@ -100,9 +132,23 @@ def test_listed_groups_are_left_as_they_are(pack, tmp_path):
 
 def test_nothing_is_confused(pack, tmp_path, monkeypatch):
     monkeypatch.setattr(groups, "probe_confusion", lambda *_: 30 * np.eye(4, dtype=np.int64))
-    with pytest.raises(RunError, match="no groups of look-alike classes were found: random features") as error:
+    with pytest.raises(
+        RunError, match="no groups of look-alike classes were found: features of random, resnet18"
+    ) as error:
         find(pack, tmp_path)
     assert error.value.kind == "config" and "groups: [[a, b], [c, d]]" in error.value.advice
+    monkeypatch.setattr(groups, "_find", None)  # the next run need not look again
+    with pytest.raises(RunError, match="no groups of look-alike classes were found"):
+        find(pack, tmp_path)
+
+
+def test_features_that_are_not_finite_are_a_failure_of_class_nan(pack, tmp_path, monkeypatch):
+    count = len(pack.indices("train"))
+    monkeypatch.setattr(groups, "extract", lambda *_: np.full((count, 2), np.nan, dtype=np.float32))
+    with pytest.raises(RunError, match=f"random features of {count} of {count} training images") as error:
+        find(pack, tmp_path)
+    assert error.value.kind == "nan" and "groups: {auto: INIT}" in error.value.advice
+    assert not list((pack.folder / "noise").iterdir())
 
 
 def test_files_that_will_not_do(pack, tmp_path):

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -14,7 +15,7 @@ from made_up_runs import cut_in_half, fail, finetune, finish
 
 from noisewise.errors import UserError
 from noisewise.report.build import build_report
-from noisewise.runs.config import init_name
+from noisewise.runs.config import Noise, init_name
 from noisewise.runs.folder import RunFolder
 
 COLUMNS = (
@@ -132,6 +133,24 @@ def test_results_of_an_older_version_lack_that_part_and_nothing_else(grid, tmp_p
     text = build_report(runs, root, tmp_path / "report", "demo").page.read_text(encoding="utf-8")
     assert 'id="learnt"' not in text and "Nothing: every run is done." in text
     assert [line["ece_best"] for line in table(tmp_path / "report" / "results.csv")] == [""] * len(runs)
+
+
+def test_two_matrices_of_one_rate_are_not_averaged(tmp_path):
+    root, out = tmp_path / "runs", tmp_path / "report"
+    clean = finetune(noise="none", rate=0.0)
+    noises = [Noise("transition", 0.2, matrix={name: {name: 0.8, "c": 0.2}}) for name in "ab"]
+    noisy = [replace(clean, noise=noise) for noise in noises]
+    for run, f1 in zip([clean, *noisy], (0.8, 0.7, 0.3), strict=True):
+        finish(root, run, f1_best=f1, realised_rate=run.noise.rate)
+    build_report([clean, *noisy], root, out, "matrices")
+    one, two = (noise.name for noise in noises)
+    found = {line["noise"]: line["f1_best_mean"] for line in table(out / "summary.csv")}
+    assert found == {"none": "0.8", one: "0.7", two: "0.3"}
+    slopes = {line["noise"]: float(line["f1_best_slope_mean"]) for line in table(out / "robustness.csv")}
+    assert slopes == {one: pytest.approx(-0.5), two: pytest.approx(-2.5)}
+    assert {path.stem for path in (out / "tables").glob("f1_*.md")} >= {f"f1_elpv_{one}", f"f1_elpv_{two}"}
+    page = (out / "index.html").read_text()
+    assert f"elpv at {one} 0.2" in page and f"under {two} noise" in page and "Take care" not in page
 
 
 def test_labels_that_are_not_clean_are_told(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -184,6 +185,15 @@ def test_a_fraction_is_part_of_the_key_and_of_the_name():
     assert parts[2].name == "nct 12.5% imagenet+simclr seed 1"
     assert parts[6].name == "nct 12.5% imagenet+simclr > coteaching, symmetric 0.5, seed 2"
     assert all(from_dict(through_yaml(to_dict(run))).key == run.key for run in parts)
+
+
+def test_transition_noise_is_named_by_its_matrix():
+    one, two = (Noise("transition", 0.2, matrix={name: {name: 0.8, "c": 0.2}}) for name in "ab")
+    assert re.fullmatch("transition-[0-9a-f]{4}", one.name) and one.name != two.name
+    run = replace(FINETUNE, noise=one)
+    assert one.name == replace(one, seed=7).name == from_dict(through_yaml(to_dict(run))).noise.name
+    assert f", {one.name} 0.2, seed 2" in run.name
+    assert [Noise().name, Noise("symmetric", 0.2).name] == ["none", "symmetric"]
 
 
 @pytest.mark.parametrize("missing", ["fraction", "init", "noise", "seed", "recipe"])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from noisewise.runs.files import read_json, remove_leftovers, replacing, write_json
+from noisewise.runs.files import read_json, remove_leftovers, replacing, write_json, write_json_once
 
 
 @pytest.fixture
@@ -123,6 +123,18 @@ def test_of_many_writers_one_wins_whole(tmp_path):
         writer.join()
     assert len(set(read_json(path))) == 1
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_many_writers_of_what_is_written_once_the_first_stays(tmp_path):
+    path = tmp_path / "new" / "file.json"
+    write_json_once(path, "first")
+    writers = [threading.Thread(target=write_json_once, args=(path, number)) for number in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert read_json(path) == "first"
+    assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("path", [Path("/nowhere/result.json"), Path(__file__) / "result.json"])

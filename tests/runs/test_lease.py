@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from noisewise.runs import lease
-from noisewise.runs.lease import STALE_SECONDS, Lease, LeaseHeld, alive, describe
+from noisewise.runs.lease import STALE_SECONDS, Lease, LeaseHeld, alive, describe, make_once
 
 RACES = 60
 
@@ -147,6 +147,41 @@ def test_a_lock_that_the_file_system_does_not_have_is_done_without(path, monkeyp
     path.write_text(here(started="1"))
     with Lease(path):
         assert alive(path)
+
+
+def test_what_is_not_there_is_made_once(path, tmp_path):
+    product, made = tmp_path / "product", []
+
+    def make():
+        assert alive(path)
+        made.append(1)
+        product.write_text("made")
+
+    make_once(product, path, make)
+    make_once(product, path, make)
+    assert made == [1] and not path.exists()
+
+
+def test_what_another_makes_is_waited_for(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "WAIT_SECONDS", 0)
+    product, waits = tmp_path / "product", []
+
+    def on_wait():
+        waits.append(1)
+        if len(waits) == 3:
+            product.write_text("the other's")
+
+    with Lease(path):  # this process counts as another: it is alive
+        make_once(product, path, lambda: pytest.fail("two make"), on_wait)
+    assert product.read_text() == "the other's" and len(waits) == 3
+
+
+def test_where_the_other_fails_this_one_makes(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "WAIT_SECONDS", 0)
+    product, other = tmp_path / "product", Lease(path)
+    other.__enter__()
+    make_once(product, path, lambda: product.write_text("mine"), lambda: other.__exit__())
+    assert product.read_text() == "mine"
 
 
 def racer(path: Path, barrier, wins) -> None:

@@ -12,24 +12,21 @@ and where the network had hardly learnt it was between the two (bench/audit.md).
 
 from __future__ import annotations
 
-import warnings
 from zipfile import BadZipFile
 
 import numpy as np
 
 from noisewise.errors import RunError
-from noisewise.evaluate.probes import linear_probabilities
+from noisewise.evaluate.probes import cross_validated_probabilities
 from noisewise.runs.folder import RunFolder
 
-FOLDS = 5
 STRENGTH = 0.01  # of the logistic regression (scikit-learn's C): a strong penalty, for it must not fit wrong labels
 
 
 def cross_validated(features: np.ndarray, given: np.ndarray, classes: int) -> np.ndarray:
     """Class probabilities [n, classes] of images by models fitted to the labels of other images alone.
 
-    Folds keep the classes' shares where they can: a class with fewer members than folds is missing from some. Where
-    no class has two members there is nothing to fold, and every image gets the classes' shares.
+    For folds and thin classes see `cross_validated_probabilities`.
 
     Args:
         features: float [n, d]. given: int [n], in [0, classes).
@@ -37,25 +34,13 @@ def cross_validated(features: np.ndarray, given: np.ndarray, classes: int) -> np
     Raises:
         RunError: nan; a feature is not finite.
     """
-    from sklearn.model_selection import StratifiedKFold
-
     if bad := int((~np.isfinite(features)).any(axis=1).sum()):
         raise RunError(
             "nan",
             f"the initial encoder's features of {bad} of {len(features)} training images are not finite",
             "Start from another init, or set precision=fp32, then submit the grid again.",
         )
-    counts = np.bincount(given, minlength=classes)
-    folds = min(FOLDS, int(counts.max()))
-    if folds < 2:
-        return np.tile(counts / len(given), (len(given), 1))
-    found = np.empty((len(given), classes))
-    splits = StratifiedKFold(folds, shuffle=True, random_state=0)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        for others, mine in splits.split(features, given):
-            found[mine] = linear_probabilities(features[others], given[others], features[mine], classes, STRENGTH)
-    return found
+    return cross_validated_probabilities(features, given, classes, STRENGTH)
 
 
 def combine(network: np.ndarray, cross_validated: np.ndarray) -> np.ndarray:

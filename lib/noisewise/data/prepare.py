@@ -16,7 +16,6 @@ import importlib.metadata
 import io
 import math
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -41,14 +40,13 @@ from noisewise.errors import RunError, UserError, unknown
 from noisewise.runs.config import Prepare
 from noisewise.runs.files import replacing
 from noisewise.runs.intensity import parse_intensity
-from noisewise.runs.lease import Lease, LeaseHeld
+from noisewise.runs.lease import make_once
 
 FORMATS = ("auto", "raw", "jpeg")
 RAW_BYTES = 40e9  # of pixels, up to which "auto" is raw
 JOURNAL = "journal.jsonl"
 NAMED = 5  # how many bad images an error names
 STATS = 16  # threads that ask the disk about files: on network disks each answer takes its time
-WAIT_SECONDS = 0.5
 
 Report = Callable[[int, int], None]
 
@@ -87,17 +85,17 @@ def _check(run: Prepare) -> None:
 def _make_alone(folder: Path, run: Prepare, table: Table, report: Report) -> None:
     """Make the pack, or wait until another process has made it."""
     workshop = folder.with_name(f"{folder.name}.part")
-    while not (folder / MANIFEST).exists():
-        try:
-            with Lease(folder.with_name(f".{folder.name}.lease")):
-                if not (folder / MANIFEST).exists():
-                    workshop.mkdir(exist_ok=True)
-                    _make(workshop, run, table, report)
-                    workshop.rename(folder)
-                    (folder / JOURNAL).unlink()
-        except LeaseHeld:
-            report(0, len(table.images))  # hears of a wish to stop
-            time.sleep(WAIT_SECONDS)
+
+    def make() -> None:
+        workshop.mkdir(exist_ok=True)
+        _make(workshop, run, table, report)
+        workshop.rename(folder)
+        (folder / JOURNAL).unlink()
+
+    def on_wait() -> None:
+        report(0, len(table.images))  # hears of a wish to stop
+
+    make_once(folder / MANIFEST, folder.with_name(f".{folder.name}.lease"), make, on_wait)
 
 
 def _make(folder: Path, run: Prepare, table: Table, report: Report) -> None:

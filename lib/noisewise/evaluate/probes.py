@@ -6,7 +6,8 @@
 - Effective rank: RankMe (arXiv 2210.02885, equation 1). Checked against the eigenvalues of the Gram matrix.
 - Spread: the standard deviation that tells collapse in SimSiam (arXiv 2011.10566, section 4.1).
 
-Features are float32 [n, d], finite; labels int [n] in [0, classes). Nothing here draws random numbers.
+Features are float32 [n, d], finite; labels int [n] in [0, classes). Nothing here draws random numbers, but the folds
+of a cross-validation, which are the same each time.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from noisewise.evaluate.scores import score
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
+FOLDS = 5
 LINEAR_ITERATIONS = 100  # of L-BFGS at most: an encoder that is no good need not be fitted to the last digit
 EPSILON = 1e-7  # RankMe's, for float32
 VOTE_DIGITS = 9  # votes that differ by rounding alone are a tie
@@ -85,6 +87,35 @@ def linear_probabilities(
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(train, train_labels)
     return _columns(model, others, classes)
+
+
+def cross_validated_probabilities(
+    features: np.ndarray, labels: np.ndarray, classes: int, strength: float = 1.0
+) -> np.ndarray:
+    """Class probabilities [n, classes] of images by regressions that are fitted to the others, in up to five folds.
+
+    Folds keep the classes' shares where they can: a class with fewer members than folds is missing from some. Where
+    no class has two members there is nothing to fold, and every image gets the classes' shares.
+
+    Args:
+        strength: as in `linear_probabilities`.
+
+    Raises:
+        ValueError: a feature is not finite; scikit-learn's.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    counts = np.bincount(labels, minlength=classes)
+    folds = min(FOLDS, int(counts.max()))
+    if folds < 2:
+        return np.tile(counts / len(labels), (len(labels), 1))
+    found = np.empty((len(labels), classes))
+    splits = StratifiedKFold(folds, shuffle=True, random_state=0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        for others, mine in splits.split(features, labels):
+            found[mine] = linear_probabilities(features[others], labels[others], features[mine], classes, strength)
+    return found
 
 
 def linear_classifier(strength: float = 1.0) -> ClassifierMixin:

@@ -31,6 +31,7 @@ class Row:
 
     Scores are fractions in [0, 1] on the clean test set; `memorised` and `wrong_found` on the training images
     (`noisewise.evaluate.memorisation`). state: a `State`'s value; a run whose result cannot be read counts as failed.
+    noise: the kind, and which matrix where it goes by one (`Noise.name`).
     fraction: of the training images; train_images: how many that was. selected_by: which validation labels chose the
     best epoch, "clean", "noisy" or "given"; where they are "given", test labels are, too. assume_rate, assumed_rate:
     what a method was told of the noise rate, and what came of it. train: "all", or "head" of a linear probe.
@@ -209,7 +210,7 @@ def _row(run: Finetune, state: State, result: Mapping[str, Any], thumbnails: flo
         backbone=run.recipe.backbone,
         init=init_name(run.init, run.prepare.dataset),
         method=run.method,
-        noise=run.noise.kind,
+        noise=run.noise.name,
         rate=run.noise.rate,
         seed=run.seed,
         resolution=run.recipe.resolution,

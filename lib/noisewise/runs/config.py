@@ -61,6 +61,11 @@ class Noise:
     matrix: dict[str, dict[str, float]] = field(default_factory=dict)
     probe: Any = field(default=None, metadata=PART_OF_THE_KEY_IF_SET)
 
+    @property
+    def name(self) -> str:
+        """The kind; with a hash of the matrix where there is one, for two may have one rate: "transition-3fa1"."""
+        return f"{self.kind}-{hash_config(Noise(matrix=self.matrix))[:4]}" if self.matrix else self.kind
+
 
 @dataclass(frozen=True)
 class Prepare:
@@ -157,7 +162,7 @@ class Finetune:
 
     @property
     def name(self) -> str:
-        noise = self.noise.kind if self.noise.kind in RATELESS else f"{self.noise.kind} {self.noise.rate:g}"
+        noise = self.noise.name if self.noise.kind in RATELESS else f"{self.noise.name} {self.noise.rate:g}"
         init = init_name(self.init, self.prepare.dataset)
         images = images_name(self.prepare.dataset, self.fraction)
         return f"{images} {init} > {self.method}, {noise}, seed {self.seed}"

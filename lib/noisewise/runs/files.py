@@ -40,6 +40,18 @@ def write_json(path: Path, values: Any) -> None:
         file.write(text + "\n")
 
 
+def write_json_once(path: Path, values: Any) -> None:
+    """As `write_json`, but what is already there stays: of two that write, one succeeds, on NFS too."""
+    whole = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    write_json(whole, values)
+    try:
+        os.link(whole, path)
+    except FileExistsError:
+        pass
+    finally:
+        whole.unlink()
+
+
 def read_json(path: Path) -> Any:
     """The JSON in a file, or None where there is no such file."""
     try:

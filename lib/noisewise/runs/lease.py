@@ -14,6 +14,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from noisewise.runs.files import read_json
 
 TOUCH_SECONDS = 10
 STALE_SECONDS = 90
+WAIT_SECONDS = 0.5
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
@@ -90,6 +92,26 @@ class Lease:
                     os.utime(self.path)
             except OSError:  # a full or absent file system must not end the training
                 continue
+
+
+def make_once(product: Path, lease: Path, make: Callable[[], None], on_wait: Callable[[], None] | None = None) -> None:
+    """Make what is not there under a lease, or wait until another process has made it.
+
+    Where the other fails, this one tries. Two make at once only where a holder on another machine has slept for so
+    long that its lease was taken over.
+
+    Args:
+        make: leaves `product`. on_wait: called every half second while another holds the lease.
+    """
+    while not product.exists():
+        try:
+            with Lease(lease):
+                if not product.exists():
+                    make()
+        except LeaseHeld:
+            if on_wait:
+                on_wait()
+            time.sleep(WAIT_SECONDS)
 
 
 def alive(path: Path) -> bool:
