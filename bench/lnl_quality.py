@@ -2,9 +2,9 @@
 
 It fine-tunes a ResNet-18 on a subset of Fashion-MNIST with symmetric noise of .5 by jobs/finetune.py's own way, one run
 after the other, each in a process of its own, with bench/lnl_quality.yaml, and prints a table. The subset is the first
-5,000 training images, of which a fifth is for validation, and the first 1,000 test images.
+2,500 training images, of which a fifth is for validation, and the first 1,000 test images.
 Memory is the peak of what is resident, or on a GPU of what torch had there. Words: seeds=3
-methods=[cross_entropy,dividemix] rate=0.5 images=5000 threads=1 runs=DIR data=DIR, and keys of every method's recipe,
+methods=[cross_entropy,dividemix] rate=0.5 images=2500 threads=1 runs=DIR data=DIR, and keys of every method's recipe,
 such as epochs=10. What is done is not done again.
 """
 
@@ -54,7 +54,7 @@ class Words:
         default_factory=lambda: ["cross_entropy", "coteaching", "dividemix", "elr", "gce", "label_smoothing", "jocor"],
         metadata={"help": "which; times are told as ratios to the first"},
     )
-    images: int = field(default=5000, metadata={"help": "training images, of which a fifth is for validation"})
+    images: int = field(default=2500, metadata={"help": "training images, of which a fifth is for validation"})
     rate: float = field(default=0.5, metadata={"help": "of symmetric noise"})
     threads: int = field(default=1, metadata={"help": "CPU threads (0: as torch likes)"})
     data: str = field(default="data", metadata={"help": "the data folder"})
