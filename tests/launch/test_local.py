@@ -29,6 +29,7 @@ def submit(grid: Path, runs: Path, *words: str, wait: bool = True):
         text=True,
         env=environment,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells in the background withhold it
     )
     if not wait:
         return process
